@@ -1,0 +1,171 @@
+"""KIS's lists of orders and fills (protocol §8.1, §8.2): one row for each order, changes and cancellations too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+from clock import KST
+from simulator.books import ZERO, Account, Fill, Order
+from simulator.calls import Call
+from simulator.codes import input_error
+from simulator.kis_orders import BRANCH
+from simulator.kis_values import find_day, is_here, listed
+from simulator.listings import MARKET_NAMES, ORDER_CODES
+from simulator.messages import Response
+from simulator.options import Options
+from simulator.paging import DONE, NO_ROWS, Pager, Row
+
+_SIDES = {"sell": ("01", "매도"), "buy": ("02", "매수")}
+_KINDS = {"new": ("00", ""), "modify": ("01", "정정"), "cancel": ("02", "취소")}
+
+
+class OrderLists:
+    """Answers ``inquire-nccs`` and ``inquire-ccnl``."""
+
+    def __init__(self, today: Callable[[float], date], options: Options, pager: Pager, paper: bool) -> None:
+        self._today = today  # the trading date of an instant
+        self._options = options
+        self._pager = pager
+        self._paper = paper
+        self.answers: dict[str, Callable[[Call, Account], Response]] = {"nccs": self._nccs, "ccnl": self._ccnl}
+
+    def _nccs(self, call: Call, account: Account) -> Response:
+        """Open orders (§8.1)."""
+        exchange = call.request.query["OVRS_EXCG_CD"]
+        if exchange not in ORDER_CODES.values():
+            return input_error("OVRS_EXCG_CD")
+        today = self._today(call.at)
+        rows = [o for o in account.between(today, today) if call.at >= o.visible and self._rest(o, call)]
+        rows = [order for order in rows if is_here(order.exchange, exchange, paper=self._paper)]
+        rows.sort(key=lambda order: order.id, reverse=call.request.query["SORT_SQN"] != "DS")
+        page = self._pager.cut(call, [(order.id, self._seen(order, call)) for order in rows])
+        output = self._pager.repeated(call, [self._nccs_row(o, call) for o in rows[page.first : page.last]])
+        return self._pager.answer(call, page, {"output": output}, f"{exchange}^{call.request.query['SORT_SQN']}^", DONE)
+
+    def _ccnl(self, call: Call, account: Account) -> Response:
+        """Orders and fills of some days: one row for each order (§8.2)."""
+        query = call.request.query
+        problem = self._paper_filter(query) if self._paper else ""
+        start, end = find_day(query["ORD_STRT_DT"]), find_day(query["ORD_END_DT"])
+        if problem or start is None or end is None:
+            return input_error(problem or "ORD_STRT_DT")
+        rows = [o for o in account.between(start, end) if self._wanted(o, call)]
+        rows.sort(key=lambda order: order.id, reverse=query["SORT_SQN"] != "AS")
+        page = self._pager.cut(call, [(order.id, order.status, self._seen(order, call)) for order in rows])
+        output: object = self._pager.repeated(call, [self._ccnl_row(o, call) for o in rows[page.first : page.last]])
+        if not rows and (self._options.object_when_empty or call.has("object_rows")):
+            output = _NO_ROW
+        context = f"^{query['ORD_STRT_DT']}^{query['ORD_END_DT']}^{query['SLL_BUY_DVSN']}^{query['CCLD_NCCS_DVSN']}^"
+        return self._pager.answer(call, page, {"output": output}, context, DONE if rows else NO_ROWS)
+
+    def _paper_filter(self, query: dict[str, str]) -> str:
+        """On paper nothing can be filtered; the field that tries it."""
+        allowed = {"PDNO": ("", "%"), "SLL_BUY_DVSN": ("00",), "CCLD_NCCS_DVSN": ("00",), "OVRS_EXCG_CD": ("", "%")}
+        return next((field for field, values in allowed.items() if query[field] not in values), "")
+
+    def _wanted(self, order: Order, call: Call) -> bool:
+        query = call.request.query
+        if call.at < order.visible or not is_here(order.exchange, query["OVRS_EXCG_CD"], paper=self._paper):
+            return False
+        if query["PDNO"] not in ("", "%", order.symbol):
+            return False
+        if query["SLL_BUY_DVSN"] not in ("00", "", _SIDES[order.side][0]):
+            return False
+        wanted = query["CCLD_NCCS_DVSN"]
+        return wanted in ("00", "") or (self._seen(order, call) if wanted == "01" else self._rest(order, call)) > 0
+
+    def _seen(self, order: Order, call: Call) -> int:
+        """Traded shares as far as the lists know by now."""
+        return sum(fill.quantity for fill in self._seen_fills(order, call))
+
+    def _seen_fills(self, order: Order, call: Call) -> list[Fill]:
+        return [fill for fill in order.fills if fill.at + self._options.fill_visible_after <= call.at]
+
+    def _rest(self, order: Order, call: Call) -> int:
+        """Shares that the lists hold to be open: a fill they do not know yet still counts as open."""
+        lives = order.status in ("open", "filled") and order.kind != "cancel"
+        return order.quantity - self._seen(order, call) if lives else 0
+
+    def _nccs_row(self, order: Order, call: Call) -> Row:
+        return {
+            **self._common(order, call),
+            "rvse_cncl_dvsn_cd": _KINDS[order.kind][0],
+            "rvse_cncl_dvsn_cd_name": _KINDS[order.kind][1],
+            "natn_cd": "840",
+            "natn_kor_name": "미국",
+        }
+
+    def _ccnl_row(self, order: Order, call: Call) -> Row:
+        placed = datetime.fromtimestamp(order.placed, KST)
+        return {
+            **self._common(order, call),
+            "rvse_cncl_dvsn": _KINDS[order.kind][0],
+            "rvse_cncl_dvsn_name": _KINDS[order.kind][1],
+            "tr_natn": "840",
+            "tr_natn_name": "미국",
+            "dmst_ord_dt": placed.strftime("%Y%m%d"),
+            "thco_ord_tmd": placed.strftime("%H%M%S"),
+            "mdia_dvsn_name": order.channel,
+        }
+
+    def _common(self, order: Order, call: Call) -> Row:
+        fills = self._seen_fills(order, call)
+        quantity = sum(fill.quantity for fill in fills)
+        value = sum((fill.price * fill.quantity for fill in fills), ZERO)
+        shown = ZERO if self._options.unfilled_price_zero and not quantity else order.limit
+        rest = self._rest(order, call)
+        return {
+            "ord_dt": order.date.strftime("%Y%m%d"),
+            "ord_gno_brno": BRANCH,
+            "odno": self._number(order.number),
+            "orgn_odno": self._number(order.original) if order.original else "",
+            "pdno": order.symbol,
+            "prdt_name": order.symbol,
+            "sll_buy_dvsn_cd": _SIDES[order.side][0],
+            "sll_buy_dvsn_cd_name": _SIDES[order.side][1],
+            "rjct_rson": "1" if order.status == "rejected" else "",
+            "rjct_rson_name": order.reason if order.status == "rejected" else "",
+            "prcs_stat_name": _state(order, rest),
+            "ord_tmd": datetime.fromtimestamp(order.placed, KST).strftime("%H%M%S"),
+            "tr_mket_name": MARKET_NAMES[listed(order.symbol).exchange],
+            "tr_crcy_cd": "USD",
+            "ft_ord_qty": str(order.quantity),
+            "ft_ccld_qty": str(quantity),
+            "nccs_qty": str(rest),
+            "ft_ord_unpr3": f"{shown:.8f}",
+            "ft_ccld_unpr3": f"{value / quantity if quantity else ZERO:.8f}",
+            "ft_ccld_amt3": f"{value:.5f}",
+            "ovrs_excg_cd": order.exchange,
+            "loan_type_cd": "10",
+            "loan_dt": "",
+            "usa_amk_exts_rqst_yn": "N",
+            "splt_buy_attr_name": "",
+        }
+
+    def _number(self, number: int) -> str:
+        strip = self._paper if self._options.strip_order_numbers is None else self._options.strip_order_numbers
+        return str(number) if strip else f"{number:010}"
+
+
+_NO_ROW = {
+    **dict.fromkeys(("ord_dt", "ord_gno_brno", "odno", "orgn_odno", "sll_buy_dvsn_cd", "sll_buy_dvsn_cd_name"), ""),
+    **dict.fromkeys(("rvse_cncl_dvsn", "rvse_cncl_dvsn_name", "pdno", "prdt_name", "prcs_stat_name"), ""),
+    **dict.fromkeys(("rjct_rson", "rjct_rson_name", "ord_tmd", "tr_mket_name", "tr_natn", "tr_natn_name"), ""),
+    **dict.fromkeys(("ovrs_excg_cd", "tr_crcy_cd", "dmst_ord_dt", "thco_ord_tmd", "loan_type_cd", "loan_dt"), ""),
+    **dict.fromkeys(("usa_amk_exts_rqst_yn", "splt_buy_attr_name"), ""),
+    "ft_ord_qty": "0",
+    "ft_ord_unpr3": "0.00000000",
+    "ft_ccld_qty": "0",
+    "ft_ccld_unpr3": "0.00000000",
+    "ft_ccld_amt3": "0.00000",
+    "nccs_qty": "0",
+    "mdia_dvsn_name": "OpenAPI",
+}
+
+
+def _state(order: Order, rest: int) -> str:
+    """``prcs_stat_name``: refused, under way, or done."""
+    if order.status == "rejected":
+        return "거부"
+    return "전송" if rest or order.status == "open" else "완료"
