@@ -1,0 +1,234 @@
+"""The life of an order intent, as pure functions: what an answer means, what KIS's lists prove, what may follow.
+
+KIS has no client order id and no idempotency key, so an intent is sent once and everything after that is reading:
+prepared → sent → open | refused | not sent | unknown, and unknown is settled by complete reads of KIS's order list,
+never by sending again (design §5 "Orders").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import Enum
+
+from errors import KISRefusal
+from kis_transport import Answer
+from portfolio import OrderRow, Side, order_number
+
+
+class State(Enum):
+    """Where an intent stands."""
+
+    PREPARED = "prepared"  # on disk; no byte has left
+    SENT = "sent"  # a request may be on its way
+    OPEN = "open"  # accepted and bound to KIS's number
+    UNKNOWN = "unknown"  # no definite answer: the symbol is frozen and KIS's lists are read
+    ABSENT = "absent"  # several complete reads do not show it: still watched, cash and symbol stay reserved
+    AMBIGUOUS = "ambiguous"  # several orders could be it: a person must say
+    REFUSED = "refused"
+    NOT_SENT = "not sent"
+    NOT_ACCEPTED = "not accepted"  # the day is over and complete reads never showed it
+    DONE = "done"  # filled, partly filled and cancelled, cancelled, expired
+    ADOPTED = "adopted"  # the owner took KIS's state as the truth instead
+
+
+UNSETTLED = frozenset({State.SENT, State.UNKNOWN, State.ABSENT, State.AMBIGUOUS})
+LIVE = UNSETTLED | {State.PREPARED, State.OPEN}
+
+ENOUGH_LOOKS = 3  # complete reads without the order before it counts as absent
+ENOUGH_SECONDS = 300.0  # over which those reads are spread
+FINAL_LOOKS = 2  # complete reads that must agree before an order counts as ended
+CLOCK_SLACK = 7.0  # seconds by which KIS's order time may lie before our sending it (whole seconds on both sides)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One decision to buy or sell, and what became of it. Money in USD, instants in epoch seconds."""
+
+    id: int
+    session: str  # New York date, YYYY-MM-DD
+    closes_at: float  # when that session ends
+    symbol: str
+    exchange: str
+    side: Side
+    quantity: int
+    limit: str  # the exact text that is sent
+    reason: str
+    state: State
+    created_at: float
+    sent_at: float | None = None  # by KIS's clock
+    known: frozenset[int] = frozenset()  # order numbers that were on KIS's list before the sending
+    number: int | None = None
+    answer: str = ""
+    filled: int = 0
+    fill_price: Decimal = Decimal(0)
+    looks: int = 0  # complete reads in a row that support the next verdict
+    first_look_at: float | None = None
+    cancels: int = 0
+    cancel_at: float | None = None
+    closed_at: float | None = None
+    ending: str = ""
+    krw_per_usd: Decimal | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether something may still happen to it."""
+        return self.state in LIVE
+
+    @property
+    def reserved(self) -> Decimal:
+        """USD that this purchase may still cost beyond what is filled; an unknown one counts as if it were filled."""
+        if self.side is Side.SELL or not self.live:
+            return Decimal(0)
+        return Decimal(self.limit) * (self.quantity - self.filled)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts against the day's caps: everything that KIS may have taken."""
+        return self.state not in (State.PREPARED, State.REFUSED, State.NOT_SENT, State.NOT_ACCEPTED)
+
+    @property
+    def spent(self) -> Decimal:
+        """USD that a purchase has cost and may still cost, without fees."""
+        return self.fill_price * self.filled + self.reserved
+
+
+# what an answer means
+
+_REFUSALS = re.compile(
+    r"EGW00(121|122|123|201|205|215|304|356)|EGW0200[467]|APBK\d{4}|APTR\d{4}|4\d{7}|90000000", re.ASCII
+)
+
+
+def after_answer(intent: Intent, answer: Answer, now: float) -> Intent:
+    """The intent after KIS's success answer: accepted with an order number, else nobody knows (protocol §7.1)."""
+    output = answer.body.get("output")
+    number = order_number(output.get("ODNO")) if isinstance(output, dict) else None
+    text = " ".join(str(answer.body.get(name) or "") for name in ("msg_cd", "msg1")).strip()
+    if answer.status == 200 and str(answer.body.get("rt_cd")) == "0" and number is not None:
+        return replace(intent, state=State.OPEN, number=number, answer=text)
+    return replace(intent, state=State.UNKNOWN, answer=f"주문번호 없는 응답 {text}".strip())
+
+
+def after_refusal(intent: Intent, refusal: KISRefusal, now: float) -> Intent:
+    """The intent after an error that KIS answered: refused only by a code that surely means not accepted (§5)."""
+    if _REFUSALS.fullmatch(refusal.code):
+        return replace(intent, state=State.REFUSED, answer=str(refusal), closed_at=now)
+    return replace(intent, state=State.UNKNOWN, answer=str(refusal))
+
+
+def after_silence(intent: Intent, reason: str) -> Intent:
+    """The intent after a lost answer."""
+    return replace(intent, state=State.UNKNOWN, answer=reason)
+
+
+def never_sent(intent: Intent, reason: str, now: float) -> Intent:
+    """The intent when the connection could not be made, or a restart finds that nothing had left."""
+    return replace(intent, state=State.NOT_SENT, answer=reason, closed_at=now)
+
+
+# what KIS's list proves
+
+
+def settle(intent: Intent, rows: Collection[OrderRow], taken: Collection[int], now: float, over: bool) -> Intent:
+    """The intent after a complete read of its day's orders.
+
+    ``taken`` are the numbers bound to other intents; ``over`` says that its session has closed.
+    """
+    if intent.state in (State.SENT, State.UNKNOWN, State.ABSENT):
+        return _look_for(intent, rows, taken, now, over)
+    if intent.state is State.OPEN:
+        return _follow(intent, rows, now, over)
+    return intent
+
+
+def candidates(intent: Intent, rows: Iterable[OrderRow], taken: Collection[int]) -> list[OrderRow]:
+    """The rows that could be this intent: new orders, not ours yet, equal in everything KIS tells."""
+    limit = Decimal(intent.limit)
+    found = {
+        row.number: row  # an order may stand on two lists
+        for row in rows
+        if row.original is None
+        and row.number not in taken
+        and row.number not in intent.known
+        and (row.symbol, row.side, row.quantity) == (intent.symbol, intent.side, intent.quantity)
+        and row.limit in (0, limit)
+        and _not_before(row, intent)
+        and _may_be_a_programs(row)
+    }
+    return list(found.values())
+
+
+def _not_before(row: OrderRow, intent: Intent) -> bool:
+    """Whether KIS took the order no earlier than we sent ours; times of day, KST, across midnight."""
+    if intent.sent_at is None or not re.fullmatch(r"\d{6}", row.time):
+        return True
+    taken = int(row.time[:2]) * 3600 + int(row.time[2:4]) * 60 + int(row.time[4:])
+    sent = (intent.sent_at + 9 * 3600) % 86400
+    later = (taken - sent + 43200) % 86400 - 43200
+    return later >= -CLOCK_SLACK
+
+
+def _may_be_a_programs(row: OrderRow) -> bool:
+    channel = row.channel.replace(" ", "").upper()
+    return not channel or channel.startswith("OPENAPI")
+
+
+def _look_for(intent: Intent, rows: Collection[OrderRow], taken: Collection[int], now: float, over: bool) -> Intent:
+    found = candidates(intent, rows, taken)
+    if len(found) == 1:
+        bound = replace(intent, state=State.OPEN, number=found[0].number, looks=0, first_look_at=None)
+        return _follow(bound, rows, now, over)
+    if found:
+        numbers = ", ".join(str(row.number) for row in found)
+        return replace(intent, state=State.AMBIGUOUS, answer=f"후보 주문 {numbers}")
+    return _not_found(intent, now, over)
+
+
+def _not_found(intent: Intent, now: float, over: bool) -> Intent:
+    first = intent.first_look_at if intent.first_look_at is not None else now
+    after_close = intent.ending == _OVER
+    looks = intent.looks + 1 if over == after_close else 1
+    looked = replace(intent, looks=looks, first_look_at=first, ending=_OVER if over else "")
+    if over and looks >= FINAL_LOOKS:
+        return replace(looked, state=State.NOT_ACCEPTED, closed_at=now, ending="접수되지 않음")
+    if not over and looks >= ENOUGH_LOOKS and now - first >= ENOUGH_SECONDS:
+        return replace(looked, state=State.ABSENT)
+    return looked
+
+
+_OVER = "장 마감 뒤 확인 중"
+
+
+def _follow(intent: Intent, rows: Collection[OrderRow], now: float, over: bool) -> Intent:
+    row = next((row for row in rows if row.number == intent.number and row.symbol == intent.symbol), None)
+    if row is None:
+        return _ended(intent, now, "만료") if over else intent
+    seen = _with_fill(intent, row)
+    filled = seen.filled
+    if filled >= intent.quantity:
+        return replace(seen, state=State.DONE, closed_at=now, ending="체결")
+    if row.rejected and not filled:
+        return replace(seen, state=State.REFUSED, closed_at=now, answer=row.rejected, ending="거부")
+    if row.open == 0 or over:
+        return _ended(seen, now, "취소" if intent.cancels or not over else "만료")
+    return replace(seen, looks=0)
+
+
+def _with_fill(intent: Intent, row: OrderRow) -> Intent:
+    """KIS's fill is cumulative and may be read late: the largest ever seen counts, nothing is added up."""
+    if row.filled <= intent.filled:
+        return intent
+    price = row.fill_price if row.fill_price > 0 else Decimal(intent.limit)
+    return replace(intent, filled=min(row.filled, intent.quantity), fill_price=price)
+
+
+def _ended(intent: Intent, now: float, how: str) -> Intent:
+    """An end without a complete fill is believed when two complete reads agree: a fill may race a cancel."""
+    looks = intent.looks + 1
+    if looks < FINAL_LOOKS:
+        return replace(intent, looks=looks)
+    ending = f"일부 체결 뒤 {how}" if intent.filled else how
+    return replace(intent, looks=looks, state=State.DONE, closed_at=now, ending=ending)

@@ -1,0 +1,373 @@
+"""autostock-{mode}.db: what must survive a restart. SQLite, WAL, every commit on the disk before it is acted on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from errors import AutoStockError, SettingsError
+from intents import LIVE, Intent, State
+from portfolio import Side
+
+_MIGRATIONS = (
+    # 0 → 1
+    """
+    CREATE TABLE issuances (
+        id INTEGER PRIMARY KEY,
+        key_mark TEXT NOT NULL,       -- hash of the app key
+        at REAL NOT NULL,             -- epoch seconds, before the request leaves
+        cause TEXT NOT NULL,
+        outcome TEXT NOT NULL,        -- asked | issued | same token | the reason of a failure
+        token_mark TEXT               -- hash of the token that came
+    );
+    CREATE TABLE exchanges (
+        symbol TEXT PRIMARY KEY,
+        exchange TEXT NOT NULL        -- 나스닥, 뉴욕, 아멕스
+    );
+    CREATE TABLE facts (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    );
+    """,
+    # 1 → 2
+    """
+    CREATE TABLE intents (
+        id INTEGER PRIMARY KEY,
+        session TEXT NOT NULL,        -- New York date
+        closes_at REAL NOT NULL,      -- epoch seconds, as all instants here
+        symbol TEXT NOT NULL,
+        exchange TEXT NOT NULL,
+        side TEXT NOT NULL,           -- 매수, 매도
+        quantity INTEGER NOT NULL,
+        limit_price TEXT NOT NULL,    -- USD, as sent
+        reason TEXT NOT NULL,
+        state TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        sent_at REAL,
+        known TEXT NOT NULL,          -- JSON list of the order numbers KIS listed before the sending
+        number INTEGER,               -- KIS's order number
+        answer TEXT NOT NULL,
+        filled INTEGER NOT NULL,
+        fill_price TEXT NOT NULL,     -- USD, average
+        looks INTEGER NOT NULL,
+        first_look_at REAL,
+        cancels INTEGER NOT NULL,
+        cancel_at REAL,
+        closed_at REAL,
+        ending TEXT NOT NULL,
+        krw_per_usd TEXT
+    );
+    CREATE INDEX intents_by_state ON intents (state);
+    CREATE TABLE fills (
+        intent INTEGER NOT NULL REFERENCES intents (id),
+        at REAL NOT NULL,             -- when the fill was seen
+        quantity INTEGER NOT NULL,    -- shares more than before
+        price TEXT NOT NULL           -- USD, of these shares
+    );
+    CREATE TABLE corrections (
+        at REAL NOT NULL,
+        symbol TEXT NOT NULL,
+        quantity INTEGER NOT NULL,    -- shares added to (+) or taken from (-) what counts as ours
+        price TEXT NOT NULL,          -- USD, average of added shares
+        reason TEXT NOT NULL
+    );
+    CREATE TABLE runs (
+        job TEXT PRIMARY KEY,
+        at REAL NOT NULL
+    );
+    CREATE TABLE days (
+        session TEXT PRIMARY KEY,     -- New York date
+        opening_value TEXT NOT NULL   -- USD, cash and shares
+    );
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+OUTCOME_ASKED = "asked"  # an attempt whose answer nobody saw
+OUTCOME_ISSUED = "issued"
+
+
+class LedgerUnwritable(AutoStockError):
+    """The database takes no write just now: what depends on a record must not be done."""
+
+
+@dataclass(frozen=True)
+class Issuance:
+    """One attempt to get a token."""
+
+    at: float  # epoch seconds
+    cause: str
+    outcome: str
+    token_mark: str | None
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Shares that changed hands, or a correction by the owner (``intent`` is None then)."""
+
+    at: float  # epoch seconds, when it was seen
+    symbol: str
+    side: Side
+    quantity: int
+    price: Decimal  # USD
+    krw_per_usd: Decimal | None
+    intent: int | None
+
+
+class Ledger:
+    """The small database. ``fault`` is None, or the reason why a memory stands in for the file."""
+
+    def __init__(self, path: Path, account_mark: str) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self._lock = threading.Lock()
+        try:
+            self._db = _open(path)
+        except (sqlite3.Error, OSError) as exc:
+            self.fault = f"{type(exc).__name__}: {exc}"
+            self._db = _open(Path(":memory:"))
+        self._claim(account_mark)
+
+    def close(self) -> None:
+        """Close the file; its last commit is on the disk already."""
+        self._db.close()
+
+    # token issuances
+
+    def begin_issuance(self, key_mark: str, at: float, cause: str) -> int:
+        """Write down that a token is about to be asked for. Raises LedgerUnwritable."""
+        with self._write() as db:
+            cursor = db.execute(
+                "INSERT INTO issuances (key_mark, at, cause, outcome) VALUES (?, ?, ?, ?)",
+                (key_mark, at, cause, OUTCOME_ASKED),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def end_issuance(self, number: int, outcome: str, token_mark: str | None = None) -> None:
+        """Write down how an attempt ended. Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("UPDATE issuances SET outcome = ?, token_mark = ? WHERE id = ?", (outcome, token_mark, number))
+
+    def issuances(self, key_mark: str, most: int = 20) -> list[Issuance]:
+        """The last attempts for this app key, newest first."""
+        rows = self._read(
+            "SELECT at, cause, outcome, token_mark FROM issuances WHERE key_mark = ? ORDER BY id DESC LIMIT ?",
+            (key_mark, most),
+        )
+        return [Issuance(*row) for row in rows]
+
+    # exchanges
+
+    def exchanges(self) -> dict[str, str]:
+        """Symbol → exchange, as KIS once answered."""
+        return {str(symbol): str(exchange) for symbol, exchange in self._read("SELECT symbol, exchange FROM exchanges")}
+
+    def remember_exchange(self, symbol: str, exchange: str) -> None:
+        """Keep where a symbol is listed. Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO exchanges (symbol, exchange) VALUES (?, ?)", (symbol, exchange))
+
+    # intents
+
+    def add_intent(self, intent: Intent) -> Intent:
+        """Put a new intent on disk; it comes back with its number. Raises LedgerUnwritable."""
+        row = _intent_row(intent)
+        del row["id"]
+        with self._write() as db:
+            cursor = db.execute(
+                f"INSERT INTO intents ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
+            )
+            assert cursor.lastrowid is not None
+            return replace(intent, id=cursor.lastrowid)
+
+    def save_intent(self, intent: Intent, now: float) -> None:
+        """Put what became of an intent on disk, a new fill in the same step. Raises LedgerUnwritable."""
+        row = _intent_row(intent)
+        with self._write() as db:
+            before = db.execute("SELECT filled, fill_price FROM intents WHERE id = ?", (intent.id,)).fetchone()
+            db.execute(
+                f"UPDATE intents SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+                [*row.values(), intent.id],
+            )
+            more = intent.filled - before[0]
+            if more > 0:
+                amount = intent.fill_price * intent.filled - Decimal(before[1]) * before[0]
+                db.execute("INSERT INTO fills VALUES (?, ?, ?, ?)", (intent.id, now, more, str(amount / more)))
+
+    def intents(self, *, live: bool = False, session: str | None = None) -> list[Intent]:
+        """Intents, oldest first: all, those that something may still happen to, or those of a New York date."""
+        where, values = ["1"], list[object]()
+        if live:
+            where.append(f"state IN ({', '.join('?' * len(LIVE))})")
+            values += [state.value for state in LIVE]
+        if session is not None:
+            where.append("session = ?")
+            values.append(session)
+        sql = f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents WHERE {' AND '.join(where)} ORDER BY id"
+        return [_intent(row) for row in self._read(sql, tuple(values))]
+
+    def fills(self) -> list[Fill]:
+        """Every fill, oldest first, with the corrections of ``adopt`` between them."""
+        rows = self._read(
+            "SELECT f.at, i.symbol, i.side, f.quantity, f.price, i.krw_per_usd, i.id FROM fills f "
+            "JOIN intents i ON i.id = f.intent UNION ALL "
+            "SELECT at, symbol, CASE WHEN quantity < 0 THEN ? ELSE ? END, ABS(quantity), price, NULL, NULL "
+            "FROM corrections ORDER BY 1, 7",
+            (Side.SELL.value, Side.BUY.value),
+        )
+        return [
+            Fill(at, symbol, Side(side), quantity, Decimal(price), Decimal(rate) if rate else None, intent)
+            for at, symbol, side, quantity, price, rate, intent in rows
+        ]
+
+    def correct(self, at: float, symbol: str, quantity: int, price: Decimal, reason: str) -> None:
+        """Add shares to what counts as ours, or take them away (adopt). Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?)", (at, symbol, quantity, str(price), reason))
+
+    # the timetable and the day
+
+    def last_run(self, job: str) -> float | None:
+        """When a job last ran, epoch seconds."""
+        rows = self._read("SELECT at FROM runs WHERE job = ?", (job,))
+        return float(rows[0][0]) if rows else None
+
+    def note_run(self, job: str, at: float) -> None:
+        """Remember that a job runs now. Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (job, at))
+
+    def opening_value(self, session: str) -> Decimal | None:
+        """What the account was worth when its day was first seen, USD."""
+        rows = self._read("SELECT opening_value FROM days WHERE session = ?", (session,))
+        return Decimal(rows[0][0]) if rows else None
+
+    def note_opening_value(self, session: str, value: Decimal) -> None:
+        """Remember it, once a day. Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO days VALUES (?, ?)", (session, str(value)))
+
+    # facts
+
+    def fact(self, name: str) -> str | None:
+        """A remembered value, or None."""
+        rows = self._read("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a value under a name. Raises LedgerUnwritable."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+    def _claim(self, account_mark: str) -> None:
+        owner = self.fact("account")
+        if owner is None:
+            try:
+                self.set_fact("account", account_mark)
+            except LedgerUnwritable as exc:
+                self.fault = str(exc)
+        elif owner != account_mark:
+            raise SettingsError(
+                f"{self.path.name}: 다른 계좌의 장부입니다. DATA_DIR로 다른 폴더를 지정하거나 파일을 옮겨 두세요."
+            )
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except sqlite3.Error as exc:
+                if self._db.in_transaction:
+                    self._db.rollback()
+                raise LedgerUnwritable(f"{self.path.name}: {exc}") from exc
+
+    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+
+_INTENT_COLUMNS = (
+    *("id", "session", "closes_at", "symbol", "exchange", "side", "quantity", "limit_price", "reason", "state"),
+    *(
+        "created_at",
+        "sent_at",
+        "known",
+        "number",
+        "answer",
+        "filled",
+        "fill_price",
+        "looks",
+        "first_look_at",
+        "cancels",
+    ),
+    *("cancel_at", "closed_at", "ending", "krw_per_usd"),
+)
+_TO_TEXT: dict[str, Callable[[Any], object]] = {
+    "side": lambda side: side.value,
+    "state": lambda state: state.value,
+    "known": lambda numbers: json.dumps(sorted(numbers)),
+    "fill_price": str,
+    "krw_per_usd": lambda rate: None if rate is None else str(rate),
+}
+_FROM_TEXT: dict[str, Callable[[Any], object]] = {
+    "side": Side,
+    "state": State,
+    "known": lambda text: frozenset(json.loads(text)),
+    "fill_price": Decimal,
+    "krw_per_usd": lambda text: None if text is None else Decimal(text),
+}
+
+
+def _intent_row(intent: Intent) -> dict[str, object]:
+    """The columns of an intent; ``limit`` is a word of SQL."""
+    values = {("limit_price" if name == "limit" else name): value for name, value in vars(intent).items()}
+    return {name: _TO_TEXT.get(name, _as_is)(values[name]) for name in _INTENT_COLUMNS}
+
+
+def _intent(row: tuple[Any, ...]) -> Intent:
+    values = {name: _FROM_TEXT.get(name, _as_is)(value) for name, value in zip(_INTENT_COLUMNS, row, strict=True)}
+    values["limit"] = values.pop("limit_price")
+    return Intent(**values)  # type: ignore[arg-type]
+
+
+def _as_is(value: object) -> object:
+    return value
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if str(path) != ":memory:":
+        path.touch(mode=0o600)
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        _check(db)
+        _migrate(db)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _check(db: sqlite3.Connection) -> None:
+    verdict = db.execute("PRAGMA quick_check").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"quick_check: {verdict}")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring an older database up to date, one step a transaction; a newer one is not ours to touch."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"schema {version} is newer than this program ({SCHEMA_VERSION})")
+    for step in range(version, SCHEMA_VERSION):
+        db.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")

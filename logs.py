@@ -1,0 +1,178 @@
+"""The log: one format for file and console, KST times, secrets masked in the finished text, repeats folded."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
+
+from clock import Clock
+
+FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+MASK = "****"
+RUN = 12  # characters of a secret in a row that are masked wherever they stand
+COMPLAINT_INTERVAL = 60.0  # seconds between complaints on stderr about a log that cannot be written
+FOLD_SECONDS = 600.0
+
+
+class Redactor:
+    """Knows the secrets of this process and takes them out of a text, whole or in runs of twelve characters."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._runs: set[str] = set()
+        self._short: set[str] = set()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Mask this from now on, also URL-quoted, JSON-escaped and in base64."""
+        for form in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], *_base64_forms(secret)}:
+            if len(form) >= RUN:
+                self._runs.update(form[i : i + RUN] for i in range(len(form) - RUN + 1))
+            elif len(form) >= 4:
+                self._short.add(form)
+
+    def clean(self, text: str) -> str:
+        """The text with ``****`` where a secret stood."""
+        for secret in self._short:
+            text = text.replace(secret, MASK)
+        spans = [i for i in range(len(text) - RUN + 1) if text[i : i + RUN] in self._runs]
+        return _cut(text, spans) if spans else text
+
+
+def _base64_forms(secret: str) -> Iterable[str]:
+    """The part of the base64 text that does not depend on what stands before and after, for each alignment."""
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + secret.encode()).decode()
+        yield encoded[4 if shift else 0 : -4]
+
+
+def _cut(text: str, starts: list[int]) -> str:
+    parts: list[str] = []
+    end = 0
+    for start in starts:
+        if start > end or not parts:
+            parts += [text[end:start], MASK]
+        end = start + RUN
+    return "".join([*parts, text[end:]])
+
+
+class KSTFormatter(logging.Formatter):
+    """Times by our clock in KST whatever the host's zone; secrets masked last, so that nothing escapes it."""
+
+    def __init__(self, clock: Clock, redactor: Redactor) -> None:
+        super().__init__(FORMAT)
+        self._clock = clock
+        self._redactor = redactor
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """``2026-11-23 22:00:00,123``; the same on the console and in the file."""
+        now: datetime = record.__dict__.setdefault("said_at", self._clock.now())
+        return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line."""
+        return self._redactor.clean(super().format(record))
+
+
+class _Complaint:
+    """Says on stderr, at most once a minute, that lines could not be written. The caller never fails for it."""
+
+    def __init__(self, clock: Clock, what: str) -> None:
+        self._clock = clock
+        self._what = what
+        self._lost = 0
+        self._silent_until = float("-inf")
+
+    def note(self) -> None:
+        self._lost += 1
+        if self._clock.monotonic() < self._silent_until:
+            return
+        self._silent_until = self._clock.monotonic() + COMPLAINT_INTERVAL
+        reason = sys.exc_info()[1]
+        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
+        try:
+            print(f"로그를 쓰지 못했습니다: {self._what} ({text}), {self._lost}줄", file=sys.stderr)  # noqa: T201
+        except (OSError, ValueError):
+            return  # there is nobody left to tell
+
+
+class LogFile(RotatingFileHandler):
+    """Opens at the first line and tries again at each: a full disk or a locked folder costs lines, not the daemon."""
+
+    def __init__(self, path: Path, max_bytes: int, backups: int, complaint: _Complaint) -> None:
+        super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", delay=True)
+        self._complaint = complaint
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count the lost line."""
+        self._complaint.note()
+
+
+class Console(logging.StreamHandler[TextIO]):
+    """The terminal; a closed or narrow-minded one is no reason to stop."""
+
+    def __init__(self, stream: TextIO, complaint: _Complaint) -> None:
+        super().__init__(stream)
+        self._complaint = complaint
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count the lost line."""
+        self._complaint.note()
+
+
+def configure_logging(
+    clock: Clock, redactor: Redactor, *, level: str, path: Path, max_bytes: int, backups: int
+) -> None:
+    """Send every record to the file and the console, in place of whatever was set up before."""
+    formatter = KSTFormatter(clock, redactor)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    handlers: list[logging.Handler] = [
+        Console(sys.stdout, _Complaint(clock, "화면")),
+        LogFile(path, max_bytes, backups, _Complaint(clock, str(path))),
+    ]
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(level)
+    for noisy in ("urllib3", "schedule", "peewee", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Repeats:
+    """Folds what is said again and again: the first at once, then ``…외 n회`` every ten minutes."""
+
+    def __init__(self, clock: Clock, most: int = 2000) -> None:
+        self._clock = clock
+        self._most = most
+        self._said: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+
+    def admit(self, key: str, text: str) -> str | None:
+        """What to write for ``text`` about ``key`` (a symbol), or None to stay quiet."""
+        now = self._clock.monotonic()
+        since, count = self._said.get((key, text), (None, 0))
+        if since is not None and now - since < FOLD_SECONDS:
+            self._said[key, text] = (since, count + 1)
+            return None
+        self._said[key, text] = (now, 0)
+        while len(self._said) > self._most:
+            self._said.popitem(last=False)
+        return f"{text} …외 {count}회" if count else text
+
+    def forget(self, key: str) -> None:
+        """The trouble with ``key`` is over: its next line is a first one again."""
+        for entry in [entry for entry in self._said if entry[0] == key]:
+            del self._said[entry]

@@ -1,0 +1,338 @@
+"""The order desk: journal, send once, follow to the end. Nothing is ever sent twice (design §5 "Orders").
+
+An intent is on disk before its first byte leaves, one order is in flight at a time, and an answer that got lost is
+settled by reading KIS's lists, however long that takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from account import Account, OrderList
+from clock import Clock
+from errors import AutoStockError, KISError, KISRefusal, NoAnswer, Stopping
+from intents import (
+    Intent,
+    State,
+    after_answer,
+    after_refusal,
+    after_silence,
+    never_sent,
+    settle,
+)
+from kis_trading import KISTrading
+from kis_transport import Answer
+from ledger import Ledger, LedgerUnwritable
+from portfolio import Side
+from recovery import Recovery
+
+logger = logging.getLogger(__name__)
+
+LIST_AGE = 60.0  # seconds that a complete read of the orders may be old when an order is sent
+MOST_CANCELS = 5
+CANCEL_PAUSE = 60.0  # seconds before the second cancel, twice that before the third, …
+BEFORE_CLOSE = 60.0  # seconds before the close at which everything open is cancelled
+
+
+class OrderNotPossible(AutoStockError):
+    """No order may be sent now; the message is the Korean reason."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An order to be sent: what the strategy wants, and the session it belongs to."""
+
+    session: date  # New York
+    closes_at: float  # epoch seconds
+    symbol: str
+    exchange: str
+    side: Side
+    quantity: int
+    limit: str  # USD, the exact text for KIS
+    reason: str
+    krw_per_usd: Decimal | None = None
+
+
+Send = Callable[[Side, str, str, int, str], Answer]
+
+
+class OrderDesk:
+    """Owns every intent that something may still happen to."""
+
+    def __init__(
+        self,
+        kis: KISTrading,
+        account: Account,
+        ledger: Ledger,
+        recovery: Recovery,
+        clock: Clock,
+        *,
+        timeout: float,
+        server_offset: Callable[[], float] = lambda: 0.0,
+        point: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._kis = kis
+        self._account = account
+        self._ledger = ledger
+        self._recovery = recovery
+        self._clock = clock
+        self._timeout = timeout  # seconds
+        self._server_offset = server_offset
+        self._point = point
+        self._in_flight = threading.Lock()
+        self._born: dict[int, float] = {}  # monotonic birth of intents of this process: deaf to steps of the clock
+        self._live = {intent.id: intent for intent in ledger.intents(live=True)}
+        self._broken: str | None = None
+        self._settled_once = not self._live
+        self._recover_from_restart()
+
+    # what stands
+
+    @property
+    def live(self) -> list[Intent]:
+        """Intents that something may still happen to, oldest first."""
+        return list(self._live.values())
+
+    def busy(self) -> frozenset[str]:
+        """Symbols with an open or unsettled order."""
+        return frozenset(intent.symbol for intent in self._live.values())
+
+    def reserved(self) -> Decimal:
+        """USD that open and unsettled purchases may still cost."""
+        return sum((intent.reserved for intent in self._live.values()), Decimal(0))
+
+    def unsettled_cost(self) -> Decimal:
+        """USD of purchases that KIS may or may not have: those it has for sure it has taken from the cash itself."""
+        return sum((i.reserved for i in self._live.values() if i.state is not State.OPEN), Decimal(0))
+
+    def distrust(self) -> str | None:
+        """Why the books cannot be trusted to open a position, or None."""
+        if self._ledger.fault:
+            return f"데이터베이스 사용 불가 ({self._ledger.fault})"
+        if self._broken:
+            return self._broken
+        if any(intent.state is State.AMBIGUOUS for intent in self._live.values()):
+            return "어느 주문인지 가릴 수 없는 주문이 있음 (python main.py adopt)"
+        if not self._settled_once:
+            return "지난 실행의 주문을 아직 KIS에서 확인하지 못함"
+        return None
+
+    # sending
+
+    def place(self, ticket: Ticket, listed: OrderList) -> Intent:
+        """Send one order, once, and return what is known of it.
+
+        ``listed`` is a fresh complete read of KIS's orders. Raises OrderNotPossible when nothing may be sent,
+        Stopping when the daemon ends before anything was.
+        """
+        with self._in_flight:
+            self._check(ticket, listed)
+            sent: list[Intent] = []
+            try:
+                self._recovery.call("주문", lambda: self._send_anew(ticket, listed, sent), patient=False)
+            except LedgerUnwritable as exc:
+                self._break(exc)
+                raise OrderNotPossible(str(exc)) from exc
+            except KISError as exc:
+                if not sent:
+                    raise OrderNotPossible(str(exc)) from exc
+            return sent[-1]
+
+    def _check(self, ticket: Ticket, listed: OrderList) -> None:
+        if ticket.symbol in self.busy():
+            raise OrderNotPossible("끝나지 않은 주문이 있음")
+        if self._clock.monotonic() - listed.at > LIST_AGE:
+            raise OrderNotPossible("주문내역을 읽은 지 오래됨")
+        if ticket.side is Side.BUY and (reason := self.distrust()):
+            raise OrderNotPossible(reason)
+
+    def _send_anew(self, ticket: Ticket, listed: OrderList, sent: list[Intent]) -> None:
+        """One decision, one new intent; after a refused token the recovery may come here once more.
+
+        Raises KISRefusal for a definite refusal, so that the recovery sees it; LedgerUnwritable before anything is
+        sent; NoAnswer, TokenUnavailable or Stopping when the connection could not be opened.
+        """
+        intent = self._prepare(ticket, listed)
+        sent.append(intent)
+        try:
+            with self._kis.order_line() as send:
+                intent = self._mark_sent(intent)
+                self._point("before_send")
+                sent[-1], refusal = self._post(intent, send)
+        except (KISError, LedgerUnwritable, Stopping) as exc:
+            sent[-1] = self._note(never_sent(intent, str(exc) or "종료 중", self._now()))
+            raise
+        if refusal is not None:
+            raise refusal
+
+    def _mark_sent(self, intent: Intent) -> Intent:
+        """The last thing before the first byte. Raises LedgerUnwritable: then nothing is sent."""
+        marked = replace(intent, state=State.SENT, sent_at=self._now() + self._server_offset())
+        self._ledger.save_intent(marked, self._now())
+        self._live[intent.id] = marked
+        return marked
+
+    def _post(self, intent: Intent, send: Send) -> tuple[Intent, KISRefusal | None]:
+        """Send, and note what is known afterwards, with the refusal if it is a definite one. Raises nothing of KIS."""
+        refusal = None
+        try:
+            answer = send(intent.side, intent.exchange, intent.symbol, intent.quantity, intent.limit)
+        except KISRefusal as exc:
+            result = after_refusal(intent, exc, self._now())
+            refusal = exc if result.state is State.REFUSED else None
+        except NoAnswer as exc:
+            result = after_silence(intent, str(exc))
+        else:
+            result = after_answer(intent, answer, self._now())
+        self._point("after_send")
+        self._note(result)
+        self._point("after_record")
+        return result, refusal
+
+    def _prepare(self, ticket: Ticket, listed: OrderList) -> Intent:
+        now = self._clock.now().timestamp()
+        intent = Intent(
+            id=0,
+            session=ticket.session.isoformat(),
+            closes_at=ticket.closes_at,
+            symbol=ticket.symbol,
+            exchange=ticket.exchange,
+            side=ticket.side,
+            quantity=ticket.quantity,
+            limit=ticket.limit,
+            reason=ticket.reason,
+            state=State.PREPARED,
+            created_at=now,
+            known=listed.numbers(),
+            krw_per_usd=ticket.krw_per_usd,
+        )
+        intent = self._ledger.add_intent(intent)
+        self._live[intent.id] = intent
+        self._born[intent.id] = self._clock.monotonic()
+        return intent
+
+    # following
+
+    def follow(self) -> OrderList | None:
+        """Read KIS's orders, settle what can be settled, cancel what is too old; the complete read, or None without
+        anything to follow. Raises KISError when the lists cannot be read: nothing changes then."""
+        if not self._live:
+            self._settled_once = True
+            return None
+        days = sorted(date.fromisoformat(intent.session) for intent in self._live.values())
+        listed = self._account.orders(days[0], days[-1])
+        self.settle(listed)
+        for intent in self.live:
+            if self._must_cancel(intent):
+                self._cancel(intent)
+        return listed
+
+    def settle(self, listed: OrderList) -> None:
+        """What a complete read proves about the live intents."""
+        now = self._now()
+        for intent in self.live:
+            taken = {other.number for other in self._live.values() if other.number and other.id != intent.id}
+            taken |= self._bound_numbers(intent.session)
+            after = settle(intent, listed.rows, taken, now, now >= intent.closes_at)
+            if after != intent:
+                self._note(after)
+        self._settled_once = True
+
+    def _bound_numbers(self, session: str) -> set[int]:
+        """Order numbers of that date which belong to intents that have ended."""
+        ended = self._ledger.intents(session=session)
+        return {intent.number for intent in ended if intent.number and not intent.live}
+
+    def _must_cancel(self, intent: Intent) -> bool:
+        now = self._now()
+        if intent.state is not State.OPEN or intent.cancels >= MOST_CANCELS or now >= intent.closes_at:
+            return False
+        if intent.cancel_at is not None and now - intent.cancel_at < CANCEL_PAUSE * intent.cancels:
+            return False
+        return self._age(intent) >= self._timeout or now >= intent.closes_at - BEFORE_CLOSE
+
+    def _age(self, intent: Intent) -> float:
+        born = self._born.get(intent.id)
+        return self._now() - intent.created_at if born is None else self._clock.monotonic() - born
+
+    def _cancel(self, intent: Intent) -> None:
+        """Ask once; the answer proves nothing, the next read does."""
+        assert intent.number is not None
+        number, left = intent.number, intent.quantity - intent.filled
+        self._note(replace(intent, cancels=intent.cancels + 1, cancel_at=self._now(), looks=0))
+        logger.info("[ORDER] %s 취소 요청 (주문번호 %d, 미체결 %d주)", _words(intent), number, left)
+        self._point("before_cancel")
+        try:
+            self._recovery.call(
+                "취소", lambda: self._kis.cancel(intent.exchange, intent.symbol, number, left), patient=False
+            )
+        except KISError as exc:
+            logger.warning("[ORDER] %s 취소 응답: %s (주문내역으로 확인합니다)", _words(intent), exc)
+
+    # the restart and the records
+
+    def _recover_from_restart(self) -> None:
+        for intent in self.live:
+            if intent.state is State.PREPARED:
+                self._note(never_sent(intent, "보내기 전에 종료됨", self._now()))
+            elif intent.state is State.SENT:
+                self._note(after_silence(intent, "응답을 기록하기 전에 종료됨"))
+
+    def _note(self, intent: Intent) -> Intent:
+        """Keep what is known, on disk and here, and say what changed. A disk that fails stops all further orders."""
+        before = self._live.get(intent.id)
+        if intent.live:
+            self._live[intent.id] = intent
+        else:
+            self._live.pop(intent.id, None)
+        try:
+            self._ledger.save_intent(intent, self._now())
+        except LedgerUnwritable as exc:
+            self._break(exc)
+        _say(before, intent)
+        return intent
+
+    def _break(self, exc: LedgerUnwritable) -> None:
+        if self._broken is None:
+            logger.critical("장부를 쓸 수 없습니다 (%s): 다시 시작할 때까지 새 주문을 내지 않습니다", exc)
+        self._broken = f"장부를 쓸 수 없음 ({exc})"
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _words(intent: Intent) -> str:
+    return f"{intent.side.value} {intent.symbol} {intent.quantity}주 ${intent.limit}"
+
+
+_LINES = {
+    State.OPEN: (logging.INFO, "{order} 접수 (주문번호 {number}): {reason}"),
+    State.DONE: (logging.INFO, "{order} 종료: {ending} ({filled}주 체결)"),
+    State.REFUSED: (logging.WARNING, "{order} 거부: {answer}"),
+    State.NOT_SENT: (logging.WARNING, "{order} 보내지 못함: {answer}"),
+    State.NOT_ACCEPTED: (logging.INFO, "{order} 접수되지 않은 것으로 확인"),
+    State.ABSENT: (logging.WARNING, "{order} 주문내역에 없음: 장이 끝날 때까지 지켜봅니다"),
+    State.UNKNOWN: (
+        logging.WARNING,
+        "{order} 결과 불명 ({answer}): 다시 보내지 않고 KIS 주문내역으로 확인합니다. 그때까지 {symbol}은(는) 쉽니다",
+    ),
+    State.AMBIGUOUS: (
+        logging.ERROR,
+        "{order} 어느 주문인지 가릴 수 없음 ({answer}): 새로 사지 않습니다. python main.py adopt 로 정리하세요",
+    ),
+}
+
+
+def _say(before: Intent | None, after: Intent) -> None:
+    """One line for each thing that happens to an order."""
+    if before is not None and after.filled > before.filled:
+        fill = f"{after.filled}/{after.quantity}주 @ ${after.fill_price:.4f}"
+        logger.info("[ORDER] %s 체결 %s", _words(after), fill)
+    if after.state in _LINES and (before is None or before.state is not after.state):
+        level, line = _LINES[after.state]
+        logger.log(level, "[ORDER] %s", line.format(order=_words(after), **vars(after)))

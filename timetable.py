@@ -1,0 +1,96 @@
+"""`schedule`'s table on our clock: a fixed grid from the start, deaf to steps of the wall clock, each job guarded.
+
+`schedule` itself books a run from the end of the job before (a drift of the job's own time), reads the host's local
+time (an hour of silence when it steps back), and never rebooks a job that raises.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
+
+import schedule
+
+from clock import Clock
+from errors import Stopping
+
+logger = logging.getLogger(__name__)
+
+_ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
+
+
+class GridJob(schedule.Job):
+    """A job that is due at anchor + n × interval, whenever the last run ended."""
+
+    def __init__(self, interval: float, table: Timetable, anchor: datetime) -> None:
+        super().__init__(interval, table)  # type: ignore[arg-type]  # fractions are welcome here
+        self._table = table
+        self._anchor = anchor
+
+    @property
+    def should_run(self) -> bool:
+        """Whether the job is due."""
+        return self.next_run is not None and self._table.steady_now() >= self.next_run
+
+    def _schedule_next_run(self) -> None:
+        assert self.unit is not None
+        period = timedelta(**{self.unit: self.interval})
+        passed = math.floor((self._table.steady_now() - self._anchor) / period)
+        self.next_run = self._anchor + (passed + 1) * period
+
+
+class Timetable(schedule.Scheduler):
+    """The jobs and when they are due, counted in monotonic time from the moment it is made."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._start = self.steady_now()
+
+    def steady_now(self) -> datetime:
+        """Monotonic time in the form that `schedule` compares."""
+        return _ORIGIN + timedelta(seconds=self._clock.monotonic())
+
+    def every(self, interval: float = 1) -> GridJob:
+        """A job on the grid that begins with this table."""
+        return GridJob(interval, self, self._start)
+
+    def after(self, seconds: float, name: str, job: Callable[[], object]) -> None:
+        """Run ``job`` once in ``seconds``; takes the place of what was booked under ``name``."""
+        self.clear(name)
+
+        def once() -> type[schedule.CancelJob]:
+            job()
+            return schedule.CancelJob
+
+        GridJob(max(seconds, 0.001), self, self.steady_now()).seconds.do(once).tag(name)
+
+    def hurry(self, name: str) -> None:
+        """Make the jobs tagged ``name`` due now; their grid stays."""
+        for job in self.get_jobs(name):
+            job.next_run = self.steady_now()
+
+    def seconds_until_next(self) -> float:
+        """How long nothing is due."""
+        if self.next_run is None:
+            return math.inf
+        return max(0.0, float((self.next_run - self.steady_now()).total_seconds()))
+
+
+def guarded(job: Callable[[], Any]) -> Callable[[], None]:
+    """Log what ``job`` raises with its traceback, so that the loop goes on and the job runs again next time."""
+
+    @wraps(job)
+    def run() -> None:
+        try:
+            job()
+        except Stopping:
+            logger.debug("%s: 종료 요청으로 중단", job.__name__)
+        except Exception:
+            logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__)
+
+    return run
