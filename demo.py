@@ -13,23 +13,30 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
 
+from books import replay
 from clock import KST, VirtualClock
 from config import Settings
+from intents import Intent
+from ledger import Ledger
 from logs import Redactor, configure_logging
+from portfolio import Side
 from simulator import Fault, Options, Simulator
 from simulator.inprocess import InProcessAdapter
+from trades import display_width
 
 if TYPE_CHECKING:
     from main import TradingScheduler
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
 DAYS = 2
+SEED = 46  # a market in which the gate opens and holdings rise within two days
 HOST = "https://simulator.invalid"  # never looked up: the session leads into this process
 LATENCY = 0.12  # seconds; what KIS takes to answer from Korea (protocol §11)
 OUTAGE = timedelta(minutes=12)
@@ -40,7 +47,7 @@ def run_demo(build: Callable[..., TradingScheduler]) -> int:
     folder = _fresh_folder()
     settings = replace(Settings.load({}, None), data_dir=folder, kis_base_url=HOST, yahoo_base_url=HOST)
     clock, stop = VirtualClock(START), threading.Event()
-    sim = Simulator(clock, profile="real", seed=1, options=Options(latency=LATENCY))
+    sim = Simulator(clock, profile="real", seed=SEED, options=Options(latency=LATENCY))
     redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
     configure_logging(
         clock,
@@ -86,7 +93,9 @@ def _book_trouble(clock: VirtualClock, sim: Simulator, token_file: Path, stop: t
         clock.at(START + timedelta(hours=hours), lambda: (action(), None)[1])
 
     at(1.25, lambda: token_file.unlink())
-    at(4.5, lambda: sim.faults.add(Fault("refused", "kis", until=clock.now() + OUTAGE)))
+    at(4.9, lambda: sim.faults.add(Fault("lost_answer", "order", times=1)))
+    at(5.9, lambda: sim.faults.add(Fault("no_fill", "order", times=1)))
+    at(7.5, lambda: sim.faults.add(Fault("refused", "kis", until=clock.now() + OUTAGE)))
     at(9.75, lambda: sim.revoke_tokens("EGW00121"))
     at(28.6, lambda: sim.faults.add(Fault("html502", "quote", until=clock.now() + OUTAGE)))
     at(40.3, lambda: sim.revoke_tokens("EGW00123"))
@@ -99,10 +108,13 @@ def _summary(daemon: TradingScheduler, sim: Simulator, folder: Path) -> str:
     rows = [
         ("가동", f"{DAYS}일 (가상 시계, {START:%Y-%m-%d %H:%M} KST부터)"),
         ("시세", f"KIS {counts['KIS']:,}회 · yfinance {counts['yfinance']:,}회 · 실패 {counts['없음']:,}회"),
-        ("토큰 발급", f"{len(issued)}회 ({' / '.join(record.cause for record in reversed(issued))})"),
+        ("토큰 발급", f"{len(issued)}회"),
+        *(("", f"{_when(record.at)} {record.cause}") for record in reversed(issued)),
         ("자동 복구", f"{recovery.count}회"),
         *(("", f"{_when(done.at)} {done.name}: {done.seconds:.2f}초") for done in recovery.done),
         ("주기적 재초기화", f"{daemon.periodic_reinits}회 (6시간마다)"),
+        ("주문", _orders(daemon.ledger.intents())),
+        ("실현손익", _profit(daemon.ledger)),
         ("KIS 요청", f"{sim.count('kis'):,}회"),
         ("로그", f"{folder / 'trading.log'}"),
     ]
@@ -111,10 +123,22 @@ def _summary(daemon: TradingScheduler, sim: Simulator, folder: Path) -> str:
     return "\n".join(["", "=== AutoStock 데모 요약 ===", *lines, "", hint])
 
 
+def _orders(intents: list[Intent]) -> str:
+    bought = [intent for intent in intents if intent.side is Side.BUY and intent.filled]
+    sold = [intent for intent in intents if intent.side is Side.SELL and intent.filled]
+    lost = sum(intent.was_unknown for intent in intents)
+    cancelled = sum(intent.cancels > 0 for intent in intents)
+    return f"매수 {len(bought)}건 · 매도 {len(sold)}건 · 응답 유실 뒤 확인 {lost}건 · 미체결 취소 {cancelled}건"
+
+
+def _profit(ledger: Ledger) -> str:
+    trades = replay(ledger.fills()).trades
+    return f"${sum((trade.profit or Decimal(0) for trade in trades), Decimal(0)):,.2f} (수수료 추정치를 뺀 값)"
+
+
 def _when(epoch: float) -> str:
     return f"{datetime.fromtimestamp(epoch, KST):%m-%d %H:%M}"
 
 
 def _padded(text: str, width: int) -> str:
-    """Hangul is two columns wide on a terminal."""
-    return text + " " * max(0, width - sum(2 if ord(char) > 0x1100 else 1 for char in text))
+    return text + " " * max(0, width - display_width(text))

@@ -71,6 +71,7 @@ class Intent:
     closed_at: float | None = None
     ending: str = ""
     krw_per_usd: Decimal | None = None
+    was_unknown: bool = False  # for a while nobody knew whether KIS had it
 
     @property
     def live(self) -> bool:
@@ -109,19 +110,19 @@ def after_answer(intent: Intent, answer: Answer, now: float) -> Intent:
     text = " ".join(str(answer.body.get(name) or "") for name in ("msg_cd", "msg1")).strip()
     if answer.status == 200 and str(answer.body.get("rt_cd")) == "0" and number is not None:
         return replace(intent, state=State.OPEN, number=number, answer=text)
-    return replace(intent, state=State.UNKNOWN, answer=f"주문번호 없는 응답 {text}".strip())
+    return after_silence(intent, f"주문번호 없는 응답 {text}".strip())
 
 
 def after_refusal(intent: Intent, refusal: KISRefusal, now: float) -> Intent:
     """The intent after an error that KIS answered: refused only by a code that surely means not accepted (§5)."""
     if _REFUSALS.fullmatch(refusal.code):
         return replace(intent, state=State.REFUSED, answer=str(refusal), closed_at=now)
-    return replace(intent, state=State.UNKNOWN, answer=str(refusal))
+    return after_silence(intent, str(refusal))
 
 
 def after_silence(intent: Intent, reason: str) -> Intent:
     """The intent after a lost answer."""
-    return replace(intent, state=State.UNKNOWN, answer=reason)
+    return replace(intent, state=State.UNKNOWN, answer=reason, was_unknown=True)
 
 
 def never_sent(intent: Intent, reason: str, now: float) -> Intent:

@@ -62,7 +62,8 @@ _MIGRATIONS = (
         cancel_at REAL,
         closed_at REAL,
         ending TEXT NOT NULL,
-        krw_per_usd TEXT
+        krw_per_usd TEXT,
+        was_unknown INTEGER NOT NULL
     );
     CREATE INDEX intents_by_state ON intents (state);
     CREATE TABLE fills (
@@ -309,13 +310,14 @@ _INTENT_COLUMNS = (
         "first_look_at",
         "cancels",
     ),
-    *("cancel_at", "closed_at", "ending", "krw_per_usd"),
+    *("cancel_at", "closed_at", "ending", "krw_per_usd", "was_unknown"),
 )
 _TO_TEXT: dict[str, Callable[[Any], object]] = {
     "side": lambda side: side.value,
     "state": lambda state: state.value,
     "known": lambda numbers: json.dumps(sorted(numbers)),
     "fill_price": str,
+    "was_unknown": int,
     "krw_per_usd": lambda rate: None if rate is None else str(rate),
 }
 _FROM_TEXT: dict[str, Callable[[Any], object]] = {
@@ -323,6 +325,7 @@ _FROM_TEXT: dict[str, Callable[[Any], object]] = {
     "state": State,
     "known": lambda text: frozenset(json.loads(text)),
     "fill_price": Decimal,
+    "was_unknown": bool,
     "krw_per_usd": lambda text: None if text is None else Decimal(text),
 }
 

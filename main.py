@@ -5,33 +5,31 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
 
 from account import Account
+from adopt import run_adopt
 from clock import KST, Clock, SystemClock
 from config import Settings
 from errors import AlreadyRunning, BrokersNotMade, KISError, SettingsError, TokenUnavailable, WrongKeys
 from exchange_book import ExchangeBook
-from instance_lock import InstanceLock, lock_path
 from kis_api import KISAPIClient
 from kis_broker import Access, BrokerSet, IssuedToken, ask_for_token
 from kis_trading import KISTrading
 from kis_transport import KISTransport, new_session
 from ledger import Ledger
-from logs import Redactor, Repeats, configure_logging
+from logs import Redactor, Repeats
 from market_hours import MarketHours
 from order_desk import OrderDesk
+from process import greet, signals_set, start_logging, take_lock, world
 from quotes import format_price
 from rate_limit import RateLimiter
 from status import VERSION, Status, iso, write_status
@@ -41,6 +39,7 @@ from timetable import Timetable, guarded
 from token_file import TokenFile
 from token_manager import TokenManager, TokenState
 from trader import BUY, Trader
+from trades import show_trades
 from yahoo import YahooPrices
 
 logger = logging.getLogger("main")
@@ -424,18 +423,14 @@ def _token_issuer(
     return ask
 
 
-# the process
+# the commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 good, 1 failed, 2 settings or keys, 3 already running."""
-    command = _parse(argv)
+    arguments = _parse(argv)
     try:
-        if command == "demo":
-            from demo import run_demo
-
-            return run_demo(build)
-        return run_daemon(Settings.load(os.environ, Path(".env")))
+        return _run(arguments)
     except SettingsError as exc:
         for problem in exc.problems:
             print(f"설정 오류: {problem}", file=sys.stderr)  # noqa: T201 - there may be no log yet
@@ -445,101 +440,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_RUNNING
 
 
-def run_daemon(settings: Settings) -> int:
-    """The daemon, from the lock to the last line. Raises SettingsError, AlreadyRunning."""
-    clock, stop = SystemClock(), threading.Event()
-    lock = _take_lock(settings)
-    redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
-    _configure_logging(settings, clock, redactor)
-    try:
-        with _signals_set(stop), _world(settings, clock) as settings:
-            _greet(settings)
-            daemon = build(settings, clock, stop=stop, redactor=redactor)
-            with closing(daemon):
-                daemon.run()
-    finally:
-        lock.release()
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "demo":
+        from demo import run_demo
+
+        return run_demo(build)
+    settings = Settings.load(os.environ, Path(".env"))
+    if arguments.command == "trades":
+        return show_trades(settings, csv=arguments.csv)
+    with process(settings) as (settings, parts):
+        daemon = build(settings, **parts)
+        with closing(daemon):
+            if arguments.command == "adopt":
+                return run_adopt(daemon, own=arguments.own, sure=arguments.yes)
+            greet(settings)
+            daemon.run()
     return EXIT_OK
 
 
-def _parse(argv: Sequence[str] | None) -> str:
+@contextmanager
+def process(settings: Settings) -> Iterator[tuple[Settings, dict[str, Any]]]:
+    """The lock, the log, the signals and the world around a daemon, from first to last.
+
+    Raises SettingsError, AlreadyRunning.
+    """
+    clock, stop = SystemClock(), threading.Event()
+    lock = take_lock(settings)
+    try:
+        redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
+        start_logging(settings, clock, redactor)
+        with signals_set(stop), world(settings, clock) as settings:
+            yield settings, {"clock": clock, "stop": stop, "redactor": redactor}
+    finally:
+        lock.release()
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
     commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
-    return parser.parse_args(argv).command or "run"
-
-
-def _take_lock(settings: Settings) -> InstanceLock:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        return InstanceLock(lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home))
-    except OSError as exc:
-        raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
-
-
-def _configure_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:
-    configure_logging(
-        clock,
-        redactor,
-        level=settings.log_level,
-        path=settings.log_path,
-        max_bytes=settings.log_max_bytes,
-        backups=settings.log_backup_count,
-    )
-    sys.excepthook = _log_fatal
-    threading.excepthook = lambda args: logger.error(
-        "스레드 %s 실패", args.thread, exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
-    )
-
-
-def _log_fatal(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
-    """What nobody expected ends the process with status 1, its traceback masked like every other line."""
-    logger.critical("예상하지 못한 오류로 종료합니다", exc_info=(kind, exc, trace))
-
-
-@contextmanager
-def _signals_set(stop: threading.Event) -> Iterator[None]:
-    """Ctrl+C, ``kill`` and a closed terminal end the wait; a job in hand is never cut."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _world(settings: Settings, clock: Clock) -> Iterator[Settings]:
-    """In ``sim`` the embedded broker, on a port of its own; otherwise the world as it is."""
-    if settings.kis_mode != "sim" or (settings.kis_base_url and settings.yahoo_base_url):
-        yield settings
-        return
-    from simulator import Simulator
-    from simulator.server import serve
-
-    sim = Simulator(clock, profile="real", store=settings.sim_database_file)
-    with serve(sim) as server:
-        yield replace(
-            settings,
-            kis_base_url=settings.kis_base_url or server.url,
-            yahoo_base_url=settings.yahoo_base_url or server.url,
-        )
-
-
-def _greet(settings: Settings) -> None:
-    for warning in settings.warnings:
-        logger.warning("%s", warning)
-    if settings.kis_mode == "sim":
-        logger.info("모의 시장(sim)입니다: 내장 증권사와 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
-        logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
-        logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
-    elif settings.kis_mode == "paper":
-        logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:])
-    else:
-        logger.warning("실전(real) 계좌 ****%s로 시작합니다: 실제 돈이 움직입니다.", settings.cano[-4:])
+    trades = commands.add_parser("trades", help="거래 내역을 보인다")
+    trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
+    adopt = commands.add_parser("adopt", help="KIS의 상태를 장부로 받아들인다 (보이고, 묻고, 옛 파일을 남긴다)")
+    adopt.add_argument("--own", default="", metavar="종목,종목", help="KIS에 있는 주식 전부를 데몬의 것으로 볼 종목")
+    adopt.add_argument("--yes", action="store_true", help="묻지 않는다")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -330,6 +330,8 @@ _LINES = {
 
 def _say(before: Intent | None, after: Intent) -> None:
     """One line for each thing that happens to an order."""
+    if before is not None and before.was_unknown and before.number is None and after.number is not None:
+        logger.info("[ORDER] %s 주문내역에서 확인됨 (주문번호 %d)", _words(after), after.number)
     if before is not None and after.filled > before.filled:
         fill = f"{after.filled}/{after.quantity}주 @ ${after.fill_price:.4f}"
         logger.info("[ORDER] %s 체결 %s", _words(after), fill)

@@ -14,6 +14,7 @@ from books import Books, replay
 from clock import Clock
 from config import Settings
 from errors import AutoStockError, KISError, Stopping
+from intents import Intent
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
 from ledger import Ledger, LedgerUnwritable
@@ -23,7 +24,7 @@ from order_desk import OrderDesk, OrderNotPossible, Ticket
 from portfolio import Cash, Position, Side
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
-from strategy import BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
+from strategy import WHOLE_PASS, BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Trader:
         self._reasons: dict[str, Mapping[str, str]] = {}
         self._halted = False
         self._fallen_watch: dict[str, Decimal] = {}
+        self._spent_in_pass = Decimal(0)
         self.last_pass_at: datetime | None = None
         self.balance_read_at: datetime | None = None
 
@@ -108,6 +110,15 @@ class Trader:
         """Symbols of which shares count as ours: quoted with the watch list."""
         return tuple(replay(self._ledger.fills()).quantities)
 
+    def read_for_adoption(self) -> dict[str, Position]:
+        """What KIS says, with everything settled that its lists can settle. Raises KISError."""
+        self._desk.follow()
+        return self._account.positions()
+
+    def live_intents(self) -> list[Intent]:
+        """Orders that something may still happen to."""
+        return self._desk.live
+
     # when
 
     def _is_due(self, job: str, interval_minutes: float) -> bool:
@@ -132,7 +143,7 @@ class Trader:
         try:
             act()
         except (KISError, Skip, OrderNotPossible) as exc:
-            self._note_reasons(job, {"전체": str(exc)})
+            self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
         else:
             self._repeats.forget(job)
@@ -233,6 +244,9 @@ class Trader:
     def _sell(self, session: Session, decide: Callable[[SellView], Plan]) -> None:
         if self._too_late(session):
             raise Skip("마감이 가까움")
+        if self._settings.sell_scope == "own" and not self._desk.live and not self.own_symbols():
+            self._note_reasons(SELL, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
+            return
         picture = self._look(session)
         holdings = self._in_scope(picture)
         self._fallen_watch = {holding.symbol: holding.average_price for holding in holdings}
@@ -269,16 +283,31 @@ class Trader:
         cash: Cash | None,
     ) -> None:
         self._note_reasons(job, plan.reasons)
+        self._spent_in_pass = Decimal(0)
         sent = 0
         for wish in plan.wishes:
             if self._stop.is_set():
                 raise Stopping
-            if reason := self._cap(wish, session):
+            if reason := self._unfit(wish, picture, quotes, cash) or self._cap(wish, session):
                 self._note_reasons(job, {**self._reasons[job], wish.symbol: reason})
                 continue
             self._desk.place(self._ticket(wish, session, quotes[wish.symbol], cash), picture.orders)
+            self._spent_in_pass += wish.limit * wish.quantity if wish.side is Side.BUY else 0
             sent += 1
         self._say_result(job, sent)
+
+    def _unfit(self, wish: OrderWish, picture: Picture, quotes: Mapping[str, Quote], cash: Cash | None) -> str | None:
+        """Why a wish must not be sent whatever strategy made it: nothing is sold that is not held and sellable,
+        nothing bought beyond the cash, nothing without a fresh price of KIS."""
+        if wish.symbol not in quotes:
+            return "KIS의 새 시세가 없음"
+        if wish.symbol in self._desk.busy():
+            return "끝나지 않은 주문이 있음"
+        if wish.side is Side.SELL:
+            sellable = {holding.symbol: holding.sellable for holding in self._in_scope(picture)}
+            return None if wish.quantity <= sellable.get(wish.symbol, 0) else "팔 수 있는 수량보다 많음"
+        left = (cash.usd if cash else Decimal(0)) - self._spent_in_pass
+        return None if wish.limit * wish.quantity <= left else "남은 현금보다 많음"
 
     def _ticket(self, wish: OrderWish, session: Session, quote: Quote, cash: Cash | None) -> Ticket:
         return Ticket(
@@ -323,7 +352,7 @@ class Trader:
 
     def _say_result(self, job: str, sent: int) -> None:
         reasons = self._reasons[job]
-        text = " · ".join(why if symbol in ("", "전체") else f"{symbol} {why}" for symbol, why in reasons.items())
+        text = " · ".join(why if symbol == WHOLE_PASS else f"{symbol} {why}" for symbol, why in reasons.items())
         logger.info("[%s] 주문 %d건%s", job, sent, f" ({text})" if text else "")
 
     def _say(self, key: str, text: str) -> None:

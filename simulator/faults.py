@@ -95,10 +95,8 @@ class Fault:
     def to_dict(self) -> dict[str, Any]:
         """The fault as JSON takes it; instants as ISO text. Defaults are left out."""
         plain = Fault(self.kind)
-        changed = {
-            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)
-        }
-        changed = {name: value for name, value in changed.items() if name not in ("met", "fired")}
+        names = [f.name for f in fields(self) if f.compare]
+        changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(plain, name)}
         instants = {name: value.isoformat() for name, value in changed.items() if isinstance(value, datetime)}
         return {"kind": self.kind, **changed, **instants}
 
@@ -115,7 +113,6 @@ class Faults:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._faults: list[tuple[Fault, random.Random]] = []
-        self._added = 0
 
     def __iter__(self) -> Iterator[Fault]:
         return iter([fault for fault, _ in self._faults])
@@ -123,9 +120,9 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         """Put faults into force; earlier ones come first."""
         for fault in faults:
-            stream = random.Random(f"{self._seed}:{self._added}:{fault.kind}:{fault.where}")
+            # Drawn from what the fault is, not from when it was added: one more or less leaves the others alone.
+            stream = random.Random(f"{self._seed}:{json.dumps(fault.to_dict(), sort_keys=True)}")
             self._faults.append((fault, stream))
-            self._added += 1
 
     def remove(self, *faults: Fault) -> None:
         """Take these very faults out of force; one that is not in force is no error."""

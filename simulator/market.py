@@ -92,6 +92,7 @@ class Market:
         self._walks: dict[str, Walk] = {}
         self._pins: dict[str, list[_Pin]] = {}
         self._bar = lru_cache(maxsize=4096)(self._finished_bar)
+        self._close = lru_cache(maxsize=4096)(self._finished_close)
         self._day_volume = lru_cache(maxsize=4096)(self._volume_of_day)
 
     def price(self, listing: Listing, at: float) -> Decimal:
@@ -113,10 +114,7 @@ class Market:
 
     def close(self, listing: Listing, session: Session) -> Decimal:
         """The last price of a finished session."""
-        pin = self._pinned(listing, session.closes)
-        if pin is not None and pin.price is not None:
-            return pin.price
-        return self._bar(listing, session).close
+        return self._close(listing, session)
 
     def pin(self, symbol: str, at: float, price: Decimal | None, base: Decimal | None = None) -> None:
         """Hold a symbol at ``price`` (and its previous close at ``base``) from an instant on; None lets it go."""
@@ -124,6 +122,7 @@ class Market:
         if listing is None:
             raise ValueError(f"{symbol} is not listed")
         self._bar.cache_clear()
+        self._close.cache_clear()
         self._pins.setdefault(listing.symbol, []).append(_Pin(at, _exact(price), _exact(base)))
 
     def bar(self, listing: Listing, session: Session, at: float) -> Bar:
@@ -180,6 +179,9 @@ class Market:
         if pins is None:
             return None
         return next((pin for pin in reversed(pins) if pin.since <= at), None)
+
+    def _finished_close(self, listing: Listing, session: Session) -> Decimal:
+        return self._seen(listing, session, session.closes)
 
     def _finished_bar(self, listing: Listing, session: Session) -> Bar:
         return self._make_bar(listing, session, session.closes)

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config import Settings
+import requests
 
 from clock import KST, SystemClock, VirtualClock
+from config import Settings
 from main import TradingScheduler, build
 from simulator import Options, Simulator
+from simulator.inprocess import InProcessAdapter
 from simulator.server import Server, serve
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
@@ -29,7 +31,9 @@ SIXTEEN = [
 class House:
     """A daemon and its broker. ``daemon`` is made on first use; after ``restart`` it is made anew on the same files."""
 
-    def __init__(self, folder: Path, clock: Any, sim: Simulator, server: Server, **changes: Any) -> None:
+    def __init__(
+        self, folder: Path, clock: Any, sim: Simulator, server: Server, *, inside: bool = False, **changes: Any
+    ) -> None:
         self.clock, self.sim, self.server = clock, sim, server
         self.stop = threading.Event()
         stocks = folder / "stocks.json"
@@ -46,13 +50,22 @@ class House:
                 **changes,
             },
         )
+        self.inside = inside
         self._daemon: TradingScheduler | None = None
 
     @property
     def daemon(self) -> TradingScheduler:
         if self._daemon is None:
-            self._daemon = build(self.settings, self.clock, stop=self.stop)
+            sessions = {"kis_session": self._session, "yahoo_session": self._session} if self.inside else {}
+            self._daemon = build(self.settings, self.clock, stop=self.stop, **sessions)
         return self._daemon
+
+    def _session(self) -> requests.Session:
+        """Real `requests` without sockets: hangs and drips take virtual time."""
+        session = requests.Session()
+        session.mount("http://", InProcessAdapter(self.sim))
+        session.mount("https://", InProcessAdapter(self.sim))
+        return session
 
     @property
     def api(self) -> Any:

@@ -185,6 +185,10 @@ def test_inside_silence_costs_virtual_time_only(inside, sim, clock):
     assert clock.monotonic() == 13
     ask(inside, KIS, sim, timeout=(3, 10))
     assert clock.monotonic() == 16
+    sim.faults.add(Fault("delay", times=1, seconds=30))
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        ask(inside, KIS, sim, timeout=(3, 10))
+    assert clock.monotonic() == 26
     sim.faults.add(Fault("hang"))
     with pytest.raises(HungForever):
         ask(inside, KIS, sim, timeout=None)
@@ -241,11 +245,11 @@ def test_when_faults_fire(sim, clock):
         Fault("empty", where="HHDFS00000300", start=START + timedelta(minutes=5), until=START + timedelta(minutes=6)),
     )
     statuses = []
-    for _ in range(5):
+    for _ in range(6):
         answer = sim.handle(_price_request(client))
         statuses.append((answer.status, bool(answer.body)))
         clock.advance(80)
-    assert statuses == [(200, True), (502, True), (502, True), (200, True), (200, False)]
+    assert statuses == [(200, True), (502, True), (502, True), (200, True), (200, False), (200, True)]
 
 
 def test_chances_come_from_the_seed(clock):
@@ -258,6 +262,15 @@ def test_chances_come_from_the_seed(clock):
     clock.advance(61)
     assert first == run()
     assert 15 < first.count(502) < 45
+
+
+def test_a_fault_more_leaves_the_others_chances_alone(clock):
+    def run(*more):
+        client = Client(Simulator(clock, options=Options(rate_limit=False))).login()
+        client.sim.faults.add(*more, Fault("html502", where="price", chance=0.3))
+        return [client.sim.handle(_price_request(client)).status for _ in range(100)]
+
+    assert run() == run(Fault("empty", where="yahoo", chance=0.5))
 
 
 def _price_request(client):
@@ -366,6 +379,12 @@ def test_over_tls(sim, tmp_path, session):
         sim.faults.add(Fault("reset", times=1))
         with pytest.raises(requests.exceptions.ConnectionError):
             ask(session, server.url, sim)
+
+
+def test_an_unknown_symbol_at_yahoo(inside):
+    answer = inside.get("https://query2.finance.yahoo.com/v8/finance/chart/NOPE", timeout=2)
+    assert answer.status_code == 404
+    assert answer.json()["chart"]["error"]["code"] == "Not Found"
 
 
 def test_cookies_and_crumbs_inside(inside):

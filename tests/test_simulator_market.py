@@ -127,6 +127,21 @@ def test_a_pinned_price_holds_from_its_instant_on():
     assert market.price(SOUN, NOON + 120) != Decimal("12.5000")
 
 
+def test_within_a_tick_the_price_stays():
+    market = Market(5, AlwaysOpen())
+    for begin in range(0, 600, 5):
+        assert len({market.price(SOUN, NOON + begin + part) for part in (0, 1.3, 4.999)}) == 1
+
+
+def test_a_price_pinned_in_the_past_changes_that_days_bar():
+    market = Market(5, AlwaysOpen())
+    session = previous(market.hours, market.hours.current(NOON))
+    bar, close = market.bar(SOUN, session, NOON), market.previous_close(SOUN, NOON)
+    assert bar.close == close
+    market.pin("SOUN", session.closes - 60, Decimal(99))
+    assert market.bar(SOUN, session, NOON).close == market.previous_close(SOUN, NOON) == 99
+
+
 def test_crossings_do_not_depend_on_how_the_span_is_cut():
     market = Market(11, AlwaysOpen())
     looks = sorted(market.price(SOUN, NOON + 10 * n) for n in range(720))

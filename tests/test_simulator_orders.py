@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from clock import KST, VirtualClock
+from clock import KST, NEW_YORK, VirtualClock
 from simulator import Fault, Options, Simulator
 from simulator.client import APP_KEY, TRADE_PATH, Client
 from simulator.desk import Refused
@@ -127,6 +127,24 @@ def test_day_orders_expire_at_the_close(bench):
         [order] = b.account.orders.values()
         assert (order.status, b.account.orderable()) == ("expired", 100_000)
         assert (b.rows()[0]["nccs_qty"], b.client.nccs()["output"]) == ("0", [])
+
+
+def test_at_the_close_nothing_is_traded_any_more(bench):
+    b = bench()
+    b.open_number()
+    b.sim.market.pin("NVDA", datetime(2026, 11, 23, 16, tzinfo=NEW_YORK).timestamp(), Decimal(100))
+    b.clock.advance(7 * 3600)
+    assert [order.status for order in b.account.orders.values()] == ["expired"]
+
+
+def test_a_new_price_counts_from_its_instant_on_whether_or_not_one_asked_before(bench):
+    for asked in (True, False):
+        b = bench(fill_delay=(60, 60))
+        b.buy(10)
+        b.clock.advance(60)  # the very instant at which the market is looked at
+        assert not asked or b.account.held("NVDA") == 10
+        b.sim.pin("NVDA", "151")
+        assert b.account.held("NVDA") == 10
 
 
 def test_fills_may_come_in_parts(bench):
@@ -313,8 +331,6 @@ def test_the_account_number_belongs_to_the_key(bench):
     ],
 )
 def test_hours(bench, new_york, real, real_regular_only, paper):
-    from clock import NEW_YORK
-
     start = datetime.fromisoformat(new_york).replace(tzinfo=NEW_YORK)
     assert bench(hours="nyse", start=start).buy(1)["msg_cd"] == real
     assert bench(hours="nyse", start=start, extended_hours=False).buy(1)["msg_cd"] == real_regular_only
@@ -382,6 +398,31 @@ def test_a_fill_may_win_against_a_slow_cancellation(bench):
     order, cancel = b.account.orders.values()
     assert (order.status, cancel.status) == ("filled", "rejected")
     assert [row["prcs_stat_name"] for row in b.rows(SORT_SQN="AS")] == ["완료", "거부"]
+
+
+def test_a_slow_cancellation_is_the_only_one(bench):
+    b = bench(cancel_delay=30)
+    number = b.open_number()
+    assert b.client.change(number, "NVDA")["rt_cd"] == "0"
+    assert b.client.change(number, "NVDA")["msg_cd"] == "APBK0344"
+
+
+@pytest.mark.parametrize(("price", "ends"), [("139.00", ["filled", "rejected"]), ("150.00", ["cancelled", "done"])])
+def test_a_slow_cancellation_survives_a_restart(tmp_path, price, ends):
+    clock = VirtualClock(START)
+    options = Options(**FREE, cancel_delay=30)
+    sim = Simulator(clock, seed=4, store=tmp_path / "sim.db", options=options)
+    client = Client(sim).login()
+    sim.pin("NVDA", "150")
+    number = client.order("buy", "NVDA", 10, "140.00")["output"]["ODNO"]
+    client.change(number, "NVDA")
+    for _ in range(3):  # killed before, between and after
+        client.sim = sim = Simulator(clock, seed=4, store=tmp_path / "sim.db", options=options)
+        sim.pin("NVDA", price)
+        clock.advance(20)
+        assert client.nccs()["rt_cd"] == "0"
+    assert [order.status for order in sim.account().orders.values()] == ends
+    sim.audit()
 
 
 def test_a_slow_cancellation_may_win_against_the_fill(bench):

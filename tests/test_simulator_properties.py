@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clock import KST, VirtualClock
-from simulator import Fault, Options, Simulator
+from simulator import Fault, Options, Request, Simulator
 from simulator.client import Client
 from simulator.desk import Refused
+from simulator.messages import to_json
+from simulator.routes import ROUTES
 
 START = datetime(2026, 11, 23, 23, 45, tzinfo=KST)
 SYMBOLS = {"NVDA": ("NAS", "NASD"), "SNOW": ("NYS", "NYSE"), "BURU": ("AMS", "AMEX")}
@@ -132,6 +134,21 @@ def test_the_books_add_up_after_every_step(tmp_path_factory, profile, steps):
 
 
 @FEW
+@given(
+    price=st.decimals("1", "2000", places=2) | st.decimals("0.0001", "0.9999", places=4),
+    extra=st.decimals("0", "999", places=2),
+)
+def test_what_psamount_promises_can_be_bought_and_no_share_more(price, extra):
+    sim = Simulator(VirtualClock(START), seed=11, options=Options(rate_limit=False, ledger_limit=False))
+    client = Client(sim).login()
+    sim.deposit(extra)
+    most = int(client.psamount("NVDA", str(price))["output"]["max_ord_psbl_qty"])
+    assert client.order("buy", "NVDA", most + 1, str(price))["msg_cd"] == "APBK0952"
+    assert client.order("buy", "NVDA", most, str(price))["msg_cd"] == "APBK0013"
+    sim.audit()
+
+
+@FEW
 @given(steps=STEPS)
 def test_the_lists_say_what_the_books_say(tmp_path_factory, steps):
     world = World(tmp_path_factory.mktemp("lists") / "sim.db", "real", {**OPTIONS, "page_size": 3})
@@ -182,3 +199,84 @@ def test_asking_and_restarting_change_nothing(tmp_path_factory, steps, extra):
         return books
 
     assert live(ask_often=True) == live(ask_often=False)
+
+
+_texts = st.text(max_size=12) | st.sampled_from(
+    ["NVDA", "NASD", "NAS", "02", "00010101", "99991231", "²", "-1", "1e999", "", "%"]
+)
+_names = st.sampled_from(
+    [
+        "CANO",
+        "ACNT_PRDT_CD",
+        "OVRS_EXCG_CD",
+        "PDNO",
+        "ORD_QTY",
+        "OVRS_ORD_UNPR",
+        "ORD_SVR_DVSN_CD",
+        "ORD_DVSN",
+        "ORGN_ODNO",
+        "RVSE_CNCL_DVSN_CD",
+        "AUTH",
+        "EXCD",
+        "SYMB",
+        "NREC",
+        "SYMB_01",
+        "GUBN",
+        "BYMD",
+        "MODP",
+        "SORT_SQN",
+        "CTX_AREA_FK200",
+        "CTX_AREA_NK200",
+        "ORD_STRT_DT",
+        "ORD_END_DT",
+        "SLL_BUY_DVSN",
+        "TR_CRCY_CD",
+        "WCRC_FRCR_DVSN_CD",
+        "NATN_CD",
+        "TR_MKET_CD",
+        "INQR_DVSN_CD",
+        "ITEM_CD",
+        "TRAD_DT",
+        "period1",
+        "period2",
+        "range",
+        "interval",
+    ]
+)
+_fields = st.dictionaries(_names, _texts, max_size=12)
+
+
+@pytest.mark.parametrize(
+    "path", [*ROUTES, "/v8/finance/chart/NVDA", "/v8/finance/chart/x", "/sim/faults", "/sim/pin", "/sim/fill"]
+)
+@FEW
+@given(query=_fields, body=_fields | st.binary(max_size=20), more=st.booleans())
+def test_nothing_a_client_sends_breaks_the_broker(path, query, body, more):
+    sim = Simulator(VirtualClock(START), seed=11, options=Options(rate_limit=False, ledger_limit=False))
+    client = Client(sim).login()
+    route = ROUTES.get(path)
+    full = {"CANO": "87654321", "ACNT_PRDT_CD": "01", "AUTH": "", **_complete(path), **query}
+    data = body if isinstance(body, bytes) else to_json({**full, **body})
+    for tr_id in route.real if route and route.real else ("X",):
+        headers = client.headers(tr_id, tr_cont="N" if more else "", length=len(data))
+        answer = sim.handle(Request(route.method if route else "GET", path, full, headers, data))
+        assert 200 <= answer.status <= 500
+        sim.handle(Request("POST", path, full, headers, data))
+    sim.audit()
+
+
+def _complete(path):
+    """All that the end point requires, so that what is wrong gets further than the first check."""
+    lists = {"CTX_AREA_FK200": "", "CTX_AREA_NK200": "", "OVRS_EXCG_CD": "NASD", "SORT_SQN": "DS", "TR_CRCY_CD": "USD"}
+    orders = {
+        "ORD_STRT_DT": "20261123",
+        "ORD_END_DT": "20261123",
+        "SLL_BUY_DVSN": "00",
+        "CCLD_NCCS_DVSN": "00",
+        "ODNO": "",
+    }
+    more = {"ORD_DT": "", "ORD_GNO_BRNO": "", "PDNO": "NVDA", "ORD_QTY": "1", "OVRS_ORD_UNPR": "100", "ORD_DVSN": "00"}
+    quotes = {"EXCD": "NAS", "SYMB": "NVDA", "GUBN": "0", "BYMD": "", "MODP": "0", "NREC": "1", "ITEM_CD": "NVDA"}
+    money = {"WCRC_FRCR_DVSN_CD": "02", "NATN_CD": "840", "TR_MKET_CD": "00", "INQR_DVSN_CD": "00", "CRCY_CD": ""}
+    profit = {"INQR_STRT_DT": "20261123", "INQR_END_DT": "20261123", "ORD_SVR_DVSN_CD": "0", "TRAD_DT": "20261123"}
+    return {**lists, **orders, **more, **quotes, **money, **profit}

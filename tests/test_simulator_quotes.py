@@ -260,6 +260,12 @@ def test_pinned_prices_by_hand(client):
     assert (output["last"], output["base"], output["rate"]) == ("150.0000", "148.5000", "+1.01")
 
 
+def test_a_falling_price(client):
+    client.sim.pin("NVDA", "147", base="150")
+    output = client.price("NVDA")[1]["output"]
+    assert (output["sign"], output["diff"], output["rate"]) == ("5", "3.0000", "-2.00")
+
+
 def test_two_simulators_of_one_seed_agree_byte_for_byte(clock):
     one, two = make(clock), make(clock)
     request = Request(

@@ -1,0 +1,98 @@
+"""What belongs to a process and not to trading: its lock, its log, its signals, and in `sim` its broker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from clock import Clock
+from config import Settings
+from errors import SettingsError
+from instance_lock import InstanceLock, lock_path
+from logs import Redactor, configure_logging
+
+logger = logging.getLogger("main")
+
+
+def take_lock(settings: Settings) -> InstanceLock:
+    """One process an account. Raises AlreadyRunning; SettingsError where no file may be made."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return InstanceLock(lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home))
+    except OSError as exc:
+        raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
+
+
+def start_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:
+    """Log to the file and the console as the settings say; what nobody catches goes there too."""
+    configure_logging(
+        clock,
+        redactor,
+        level=settings.log_level,
+        path=settings.log_path,
+        max_bytes=settings.log_max_bytes,
+        backups=settings.log_backup_count,
+    )
+    sys.excepthook = _log_fatal
+    threading.excepthook = lambda args: logger.error(
+        "스레드 %s 실패", args.thread, exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+    )
+
+
+def _log_fatal(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    """What nobody expected ends the process with status 1, its traceback masked like every other line."""
+    logger.critical("예상하지 못한 오류로 종료합니다", exc_info=(kind, exc, trace))
+
+
+@contextmanager
+def signals_set(stop: threading.Event) -> Iterator[None]:
+    """Ctrl+C, ``kill`` and a closed terminal end the wait; a job in hand is never cut."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def world(settings: Settings, clock: Clock) -> Iterator[Settings]:
+    """In ``sim`` the embedded broker, on a port of its own; otherwise the world as it is."""
+    if settings.kis_mode != "sim" or (settings.kis_base_url and settings.yahoo_base_url):
+        yield settings
+        return
+    from simulator import Options, Simulator
+    from simulator.server import serve
+
+    options = Options(hours=settings.sim_hours)
+    sim = Simulator(clock, profile="real", store=settings.sim_database_file, options=options)
+    with serve(sim) as server:
+        yield replace(
+            settings,
+            kis_base_url=settings.kis_base_url or server.url,
+            yahoo_base_url=settings.yahoo_base_url or server.url,
+        )
+
+
+def greet(settings: Settings) -> None:
+    """Say what this is and what to do next."""
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
+    if settings.kis_mode == "sim":
+        logger.info("모의 시장(sim)입니다: 내장 증권사와 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
+        logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
+        logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
+    elif settings.kis_mode == "paper":
+        logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:])
+    else:
+        logger.warning("실전(real) 계좌 ****%s로 시작합니다: 실제 돈이 움직입니다.", settings.cano[-4:])

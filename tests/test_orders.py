@@ -1,0 +1,732 @@
+"""Orders at the HTTP border: decided, journalled, sent once, followed to the end, whatever goes wrong on the way.
+
+After everything the same must hold: at most one accepted order per intent, nothing sold that is not held, never more
+spent than the cash, and our books equal the broker's.
+"""
+
+import json
+import socket
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from conftest import START
+
+from books import replay
+from clock import KST, VirtualClock
+from intents import State
+from ledger import Ledger
+from simulator import Fault, Options
+
+STOCKS = {
+    "filter_stocks": {"NVDA": True},
+    "watch_list": ["SOUN", "IONQ", "SOXL"],
+    "exchanges": {"NVDA": "나스닥", "SOUN": "나스닥", "IONQ": "뉴욕", "SOXL": "아멕스"},
+}
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture
+def shop(make_house, tmp_path):
+    """A house whose strategy wants to buy at once: the gate is open and the watch list has fallen."""
+
+    def make(stocks=STOCKS, options=None, *, inside=True, **changes):
+        (tmp_path / "stocks.json").write_text(json.dumps(stocks), "utf-8")
+        house = make_house(options=options or Options(fill_delay=(0, 0)), inside=inside, **changes)
+        for symbol, price, base in [
+            ("NVDA", "110", "100"),
+            ("SOUN", "9", "10"),
+            ("IONQ", "38", "40"),
+            ("SOXL", "29", "30"),
+        ]:
+            house.sim.pin(symbol, price, base)
+        return house
+
+    return make
+
+
+def only(symbol):
+    return {**STOCKS, "watch_list": [symbol]}
+
+
+def trade(house):
+    """One look of the timetable: follow what is open, then the passes that are due."""
+    house.daemon.trader.follow_orders()
+    house.daemon.trader.trade_if_due()
+
+
+def follow(house, minutes, step=30):
+    for _ in range(int(minutes * 60 / step)):
+        house.pass_seconds(step)
+        house.daemon.trader.follow_orders()
+
+
+def intents(house):
+    return house.daemon.ledger.intents()
+
+
+def orders(house):
+    return [accepted for accepted in house.sim.accepted if accepted.name == "order"]
+
+
+def check_books(house):
+    """Our books against the broker's own, which the daemon never sees."""
+    house.sim.audit()
+    mine = intents(house)
+    accepted = {record.number: record for record in orders(house)}
+    bound = [intent.number for intent in mine if intent.number is not None]
+    assert len(bound) == len(set(bound))
+    for intent in mine:
+        same = [
+            record
+            for number, record in accepted.items()
+            if number == intent.number
+            or (intent.number is None and number not in bound and record.body["PDNO"] == intent.symbol)
+        ]
+        assert len(same) <= 1
+        if intent.state in (State.REFUSED, State.NOT_SENT, State.NOT_ACCEPTED):
+            assert intent.number is not None or not same
+    account = house.sim.account()
+    own = replay(house.daemon.ledger.fills()).quantities
+    for symbol, quantity in own.items():
+        assert account.held(symbol) >= quantity
+    assert account.cash >= 0
+    return own
+
+
+def settled(house):
+    return not house.daemon.trader._desk.live
+
+
+# the plain way
+
+
+def test_a_buy_pass_buys_what_has_fallen_most_each_for_a_third_of_the_cash(shop, log):
+    house = shop().started()
+    trade(house)
+
+    sent = [(r.tr_id, r.body["PDNO"], r.body["ORD_QTY"], r.body["OVRS_ORD_UNPR"]) for r in orders(house)]
+    assert sent == [
+        ("TTTT1002U", "SOUN", "100", "9.00"),
+        ("TTTT1002U", "IONQ", "100", "38.00"),
+        ("TTTT1002U", "SOXL", "100", "29.00"),
+    ]
+    follow(house, 1)
+    assert settled(house)
+    assert check_books(house) == {"SOUN": 100, "IONQ": 100, "SOXL": 100}
+    assert len(log("접수 (주문번호")) == 3
+    assert len(log("체결 100/100주")) == 3
+
+
+ORDER = {
+    "CANO": "73914682",
+    "ACNT_PRDT_CD": "01",
+    "OVRS_EXCG_CD": "NASD",
+    "PDNO": "SOUN",
+    "ORD_QTY": "100",
+    "OVRS_ORD_UNPR": "9.00",
+    "CTAC_TLNO": "",
+    "MGCO_APTM_ODNO": "",
+    "SLL_TYPE": "",
+    "ORD_SVR_DVSN_CD": "0",
+    "ORD_DVSN": "00",
+}
+
+
+def test_the_order_on_the_wire_byte_for_byte(shop):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    assert orders(house)[0].body == ORDER
+    house.sim.pin("SOUN", "9.50")
+    house.pass_seconds(1800)
+    trade(house)
+    sale = orders(house)[1]
+    assert sale.tr_id == "TTTT1006U"
+    assert sale.body == {**ORDER, "SLL_TYPE": "00", "OVRS_ORD_UNPR": "9.50"}
+
+
+def test_a_paper_sale_is_no_second_purchase(shop):
+    house = shop(
+        only("SOUN"),
+        profile="paper",
+        kis_mode="paper",
+        kis_calls_per_second=0.8,
+        clock=VirtualClock(START + timedelta(hours=2)),
+        sim_hours="always",
+    ).started()
+    trade(house)
+    follow(house, 2)
+    house.sim.pin("SOUN", "9.50")
+    house.pass_seconds(1800)
+    trade(house)
+    assert [record.tr_id for record in orders(house)] == ["VTTT1002U", "VTTT1001U"]
+    follow(house, 2)
+    assert check_books(house) == {}
+
+
+def test_a_sale_takes_the_best_holding_and_one_a_pass(shop):
+    house = shop().started()
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "9.50")  # +5.6 %
+    house.sim.pin("IONQ", "42")  # +10.5 %
+    house.pass_seconds(1800)
+    trade(house)
+    assert [(r.tr_id, r.body["PDNO"]) for r in orders(house)[3:]] == [("TTTT1006U", "IONQ")]
+    follow(house, 1)
+    check_books(house)
+
+
+def test_the_passes_cost_few_requests(shop):
+    house = shop().started()
+    house.daemon.watch()
+    house.pass_seconds(61)
+    before = house.sim.count("kis")
+    house.daemon.trader.trade_if_due()
+    assert house.sim.count("kis") - before - 3 <= 8
+    follow(house, 1)
+    house.pass_seconds(1800)
+    before = house.sim.count("kis")
+    house.daemon.trader.trade_if_due()
+    assert house.sim.count("kis") - before <= 4
+
+
+# the answer that never came
+
+
+UNANSWERED = {
+    "accepted, then reset": Fault("lost_answer", "order", times=1),
+    "accepted, then silence": Fault("hang", "order", times=1, processed=True),
+    "accepted, cut JSON": Fault("cut", "order", times=1),
+    "accepted, empty body": Fault("empty", "order", times=1),
+    "accepted, one byte a second": Fault("drip", "order", times=1),
+    "accepted without a number": Fault("no_number", "order", times=1),
+    "accepted, EGW00301": Fault("error", "order", code="EGW00301", times=1, processed=True),
+    "accepted, 502 page": Fault("html502", "order", times=1, processed=True),
+    "not accepted, reset": Fault("reset", "order", times=1),
+    "not accepted, closed": Fault("closed", "order", times=1),
+    "not accepted, 502 page": Fault("html502", "order", times=1),
+    "not accepted, EGW00302": Fault("error", "order", code="EGW00302", times=1),
+    "not accepted, EGW00202": Fault("error", "order", code="EGW00202", times=1),
+    "not accepted, an unlisted code": Fault("error", "order", code="ZZZZ9999", status=200, times=1),
+}
+
+
+ON_THE_WIRE = {name: fault for name, fault in UNANSWERED.items() if fault.kind not in ("hang", "drip")}
+
+
+@pytest.mark.parametrize("fault", ON_THE_WIRE.values(), ids=ON_THE_WIRE.keys())
+def test_on_real_sockets_an_order_without_an_answer_is_sent_once_and_unknown(shop, fault):
+    house = shop(only("SOUN"), inside=False).started()
+    house.sim.faults.add(replace(fault))
+    trade(house)
+    assert house.sim.count("order") == 1
+    assert [intent.state for intent in intents(house)] == [State.UNKNOWN]
+    follow(house, 1)
+    assert settled(house) == bool(orders(house))
+
+
+@pytest.mark.parametrize("fault", UNANSWERED.values(), ids=UNANSWERED.keys())
+def test_a_lost_answer_is_settled_by_reading_and_never_by_sending_again(shop, fault, log):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(replace(fault))
+    trade(house)
+
+    posted = house.sim.count("order")
+    assert posted == 1
+    assert len(log("결과 불명")) == 1
+    follow(house, 10)
+    assert house.sim.count("order") == posted
+    if orders(house):
+        assert settled(house)
+        assert check_books(house) == {"SOUN": 100}
+    else:
+        assert [intent.state for intent in intents(house)] == [State.ABSENT]
+        follow(house, 8 * 60, step=600)
+        assert [intent.state for intent in intents(house)] == [State.NOT_ACCEPTED]
+        assert check_books(house) == {}
+
+
+def test_while_an_order_is_unknown_its_symbol_rests_and_others_do_not(shop):
+    house = shop().started()
+    house.sim.faults.add(Fault("reset", "order", times=1))
+    trade(house)
+    assert [record.body["PDNO"] for record in orders(house)] == ["IONQ", "SOXL"]
+    house.pass_seconds(3600)
+    trade(house)
+    assert [record.body["PDNO"] for record in orders(house)] == ["IONQ", "SOXL"]
+
+
+@pytest.mark.parametrize("seconds", [40, 200, 900])
+def test_an_order_that_the_list_shows_late_is_bound_however_late(shop, seconds, log):
+    house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), visible_after=seconds)).started()
+    house.sim.faults.add(Fault("lost_answer", "order", times=1))
+    trade(house)
+    follow(house, 20)
+    assert settled(house)
+    assert check_books(house) == {"SOUN": 100}
+    assert bool(log("주문내역에 없음")) == (seconds == 900)
+
+
+def test_what_never_left_is_known_not_to_have(shop):
+    house = shop(only("SOUN"), inside=False).started()
+    house.daemon.watch()
+    gone = partial(sent_to_a_closed_port, house.api.transport.line)
+    house.api.transport.line = gone
+    trade(house)
+    assert [intent.state for intent in intents(house)] == [State.NOT_SENT]
+    assert not house.daemon.trader._desk.live
+
+
+def sent_to_a_closed_port(line, url):
+    """As where the host went away between the reading of the list and the order."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return line(f"http://127.0.0.1:{port}/order")
+
+
+@pytest.mark.parametrize("kind", ["refused", "unreachable"])
+def test_a_connection_that_cannot_be_opened_sends_nothing(shop, kind):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(Fault(kind, "order", times=1))
+    trade(house)
+    assert [intent.state for intent in intents(house)] == [State.NOT_SENT]
+    assert house.sim.count("order") == 0
+
+
+REFUSALS = [("APBK0952", 200), ("APTR0057", 200), ("EGW00201", 500), ("EGW00215", 500), ("EGW00356", 500)]
+
+
+@pytest.mark.parametrize(("code", "status"), REFUSALS)
+def test_a_definite_refusal_is_one_and_is_not_sent_again_in_the_pass(shop, code, status):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(Fault("error", "order", code=code, status=status))
+    trade(house)
+    assert [intent.state for intent in intents(house)] == [State.REFUSED]
+    assert house.sim.count("order") == 1
+    assert check_books(house) == {}
+
+
+def test_after_a_refused_token_the_one_recovery_runs_and_one_new_intent_is_sent(shop):
+    house = shop(only("SOUN")).started()
+    house.pass_seconds(7 * 3600)
+    house.sim.faults.add(Fault("error", "order", code="EGW00123", message="기간이 만료된 token 입니다.", times=1))
+    trade(house)
+    assert [intent.state for intent in intents(house)] == [State.REFUSED, State.DONE] or [
+        intent.state for intent in intents(house)
+    ] == [State.REFUSED, State.OPEN]
+    assert house.issued() == 2
+    follow(house, 1)
+    assert check_books(house) == {"SOUN": 100}
+
+
+# kills
+
+
+@pytest.mark.parametrize("place", ["before_send", "after_send", "after_record", "before_cancel"])
+def test_a_kill_at_any_point_is_followed_by_the_truth(shop, place):
+    house = shop(only("SOUN"), options=Options(matching=place != "before_cancel", fill_delay=(0, 0))).started()
+    house.daemon.trader._desk._point = kill_at(place)
+    with pytest.raises(Killed):  # noqa: PT012 - the cancel comes twenty minutes later
+        trade(house)
+        follow(house, 25)
+    house.restart()
+    house.daemon.trader._desk._point = lambda name: None
+    trade(house)
+    assert house.sim.count("order") == (0 if place == "before_send" else 1)
+    house.sim.faults.clear()
+    follow(house, 45)
+    if place == "before_send":
+        assert [intent.state for intent in intents(house)] == [State.ABSENT]
+    else:
+        assert settled(house)
+    assert len(orders(house)) <= 1
+    check_books(house)
+
+
+def kill_at(place):
+    def point(name):
+        if name == place:
+            raise Killed(name)
+
+    return point
+
+
+def test_a_kill_before_the_journal_says_sent_means_not_sent(shop, monkeypatch):
+    house = shop(only("SOUN")).started()
+
+    def die(*_):
+        raise Killed
+
+    monkeypatch.setattr(house.daemon.trader._desk, "_mark_sent", die)
+    with pytest.raises(Killed):
+        trade(house)
+    house.restart()
+    assert [intent.state for intent in intents(house)] == [State.NOT_SENT]
+    assert not orders(house)
+
+
+def test_nothing_is_bought_before_the_last_runs_orders_are_settled(shop, log):
+    house = shop().started()
+    house.daemon.trader._desk._point = kill_at("after_send")
+    with pytest.raises(Killed):
+        trade(house)
+    house.restart()
+    house.sim.faults.add(Fault("error", "ledger", code="EGW00300"))
+    house.pass_seconds(3600)
+    trade(house)
+    assert house.sim.count("order") == 1
+    assert log("아직 KIS에서 확인하지 못함") or log("[매수] 건너뜀")
+
+
+def test_the_intent_is_durable_before_the_first_byte_and_exact(shop):
+    house = shop(only("SOUN")).started()
+    seen = []
+
+    def look(name, request):
+        if name == "order":
+            with sqlite3.connect(house.settings.database_file) as db:
+                seen.append(db.execute("SELECT state, symbol, quantity, limit_price FROM intents").fetchall())
+            db.close()
+
+    house.sim.watch(look)
+    trade(house)
+    assert seen == [[("sent", "SOUN", 100, "9.00")]]
+
+
+def test_a_restart_inside_the_interval_does_not_buy_again(shop):
+    house = shop().started()
+    trade(house)
+    house.restart().pass_seconds(600)
+    trade(house)
+    assert len(orders(house)) == 3
+    house.pass_seconds(3000)
+    house.sim.pin("SOUN", "8")
+    trade(house)
+    assert house.sim.count("order") == 3  # everything is held: nothing to buy, but the pass has run
+    assert house.daemon.trader.why("매수")
+
+
+# unfilled orders
+
+
+def unfilled(shop, **options):
+    return shop(only("SOUN"), options=Options(matching=False, **options)).started()
+
+
+def test_an_unfilled_order_is_cancelled_after_twenty_minutes_and_not_before(shop):
+    house = unfilled(shop)
+    trade(house)
+    follow(house, 19)
+    assert house.sim.count("cancel") == 0
+    follow(house, 4)
+    assert house.sim.count("cancel") == 1
+    assert settled(house)
+    assert intents(house)[0].ending == "취소"
+    assert check_books(house) == {}
+
+
+def test_a_part_that_was_filled_before_the_cancel_is_ours(shop):
+    house = unfilled(shop)
+    trade(house)
+    house.sim.fill(orders(house)[0].number, 30)
+    follow(house, 25)
+    assert intents(house)[0].ending == "일부 체결 뒤 취소"
+    assert check_books(house) == {"SOUN": 30}
+
+
+def test_a_fill_that_races_the_cancel_is_respected(shop):
+    house = unfilled(shop, cancel_delay=45)
+    trade(house)
+    follow(house, 20)
+    assert house.sim.count("cancel") == 1
+    house.sim.fill(orders(house)[0].number)
+    follow(house, 5)
+    assert settled(house)
+    assert check_books(house) == {"SOUN": 100}
+
+
+def test_a_cancel_proves_nothing_and_is_repeated_a_few_times_only(shop):
+    house = unfilled(shop)
+    trade(house)
+    house.sim.faults.add(Fault("error", "cancel", code="APBK0918", status=200))
+    follow(house, 120)
+    assert 2 <= house.sim.count("cancel") <= 5
+    assert intents(house)[0].state is State.OPEN
+    house.sim.faults.clear()
+
+
+def test_a_step_of_the_clock_does_not_cancel_early(shop):
+    house = unfilled(shop)
+    trade(house)
+    follow(house, 5)
+    house.clock.step(3600)
+    follow(house, 10)
+    assert house.sim.count("cancel") == 0
+    follow(house, 8)
+    assert house.sim.count("cancel") == 1
+
+
+# lists and figures that cannot be trusted
+
+
+LISTS = {
+    "a list that fails": Fault("error", "ledger", code="EGW00300"),
+    "a list that is a page of html": Fault("html502", "ledger"),
+    "wrong types": Fault("wrong_types", "ledger"),
+    "cut": Fault("cut", "ledger"),
+}
+
+
+@pytest.mark.parametrize("fault", LISTS.values(), ids=LISTS.keys())
+def test_an_account_that_cannot_be_read_is_never_an_empty_one(shop, fault, log):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "9.50")
+    house.sim.faults.add(fault)
+    for _ in range(4):
+        house.pass_seconds(1800)
+        trade(house)
+    assert house.sim.count("order") == 1
+    assert log("건너뜀")
+    house.sim.faults.clear()
+    house.pass_seconds(1800)
+    trade(house)
+    assert house.sim.count("order") == 2
+    follow(house, 1)
+    check_books(house)
+
+
+def test_a_page_that_fails_gives_no_verdict(shop):
+    house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), page_size=1)).started()
+    for price in ("1", "2", "3"):
+        house.sim.place_foreign_order("AMD", "buy", 1, price)
+    house.sim.faults.add(Fault("lost_answer", "order", times=1))
+    trade(house)
+    house.sim.faults.add(Fault("error", "ccnl", code="EGW00300", page=2))
+    follow(house, 15)
+    assert [intent.state for intent in intents(house)] == [State.UNKNOWN]
+    house.sim.faults.clear()
+    follow(house, 2)
+    assert check_books(house) == {"SOUN": 100}
+
+
+@pytest.mark.parametrize("rows", [{"duplicate_rows": True}, {"padding_row": True}, {"unfilled_price_zero": True}])
+def test_odd_lists_are_read_right(shop, rows):
+    house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), page_size=2, **rows)).started()
+    house.sim.faults.add(Fault("lost_answer", "order", times=1))
+    trade(house)
+    follow(house, 2)
+    assert check_books(house) == {"SOUN": 100}
+
+
+def test_the_owners_own_orders_are_seen_and_left_alone(shop):
+    house = unfilled(shop)
+    number = house.sim.place_foreign_order("SOUN", "buy", 5, "8.00")
+    trade(house)
+    assert not orders(house)  # the symbol has an open order
+    follow(house, 60)
+    assert house.sim.count("cancel") == 0
+    assert [order.number for order in house.sim.account().open.values()] == [number]
+
+
+def test_an_unknown_order_that_could_be_the_owners_is_not_guessed(shop, log):
+    house = shop(only("SOUN"), options=Options(matching=False)).started()
+    house.sim.faults.add(Fault("lost_answer", "order", times=1))
+    trade(house)
+    house.sim.place_foreign_order("SOUN", "buy", 100, "9.00", channel="OpenAPI")
+    follow(house, 2)
+    assert [intent.state for intent in intents(house)] == [State.AMBIGUOUS]
+    house.pass_seconds(3600)
+    trade(house)
+    assert len(orders(house)) == 1
+    assert log("adopt")
+
+
+def test_shares_that_the_owner_sold_stop_buying_and_nothing_else_breaks(shop, log):
+    house = shop().started()
+    trade(house)
+    follow(house, 1)
+    house.sim.place_foreign_order("SOUN", "sell", 60, "9.00")
+    house.sim.pin("SOUN", "9.50")
+    follow(house, 1)
+    house.pass_seconds(3600)
+    trade(house)
+    sales = [record for record in orders(house) if record.tr_id == "TTTT1006U"]
+    assert [(r.body["PDNO"], r.body["ORD_QTY"]) for r in sales] == [("SOUN", "40")]
+    assert log("SOUN 장부")
+
+
+# protections
+
+
+def test_the_halt_file_stops_buying_but_no_sale_and_is_said_once(shop, log):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    follow(house, 1)
+    house.settings.halt_file.write_text("")
+    house.sim.pin("SOUN", "9.50")
+    for _ in range(3):
+        house.pass_seconds(3600)
+        trade(house)
+        follow(house, 1)
+    assert [record.tr_id for record in orders(house)] == ["TTTT1002U", "TTTT1006U"]
+    assert len(log("[HALT]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("caps", "bought"), [({"max_buy_orders_per_day": 2}, 2), ({"max_buy_usd_per_day": Decimal(4000)}, 1)]
+)
+def test_the_days_caps_hold_across_a_restart(shop, caps, bought):
+    house = shop(**caps).started()
+    trade(house)
+    assert len(orders(house)) in (bought, bought + 1)
+    sent = len(orders(house))
+    house.restart().pass_seconds(3601)
+    trade(house)
+    assert len(orders(house)) == sent
+    check_books(house)
+
+
+def test_a_bad_day_stops_buying(shop, log):
+    house = shop(only("SOUN")).started()
+    house.sim.give_shares("AMD", 1000, "100")
+    house.sim.pin("AMD", "100", "100")
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("AMD", "50", "100")
+    house.sim.pin("IONQ", "30", "40")
+    (house.settings.stocks_file).write_text(json.dumps({**STOCKS, "watch_list": ["IONQ"]}), "utf-8")
+    house.pass_seconds(3600)
+    trade(house)
+    assert len(orders(house)) == 1
+    assert log("손실 한도")
+
+
+def test_a_holding_that_has_fallen_is_sold_when_a_stop_loss_is_set(shop):
+    house = shop(only("SOUN"), stop_loss_pct=Decimal(10)).started()
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "8.20")
+    house.pass_seconds(61)
+    house.daemon.watch()
+    assert len(orders(house)) == 1
+    house.sim.pin("SOUN", "8.00")
+    house.pass_seconds(61)
+    house.daemon.watch()
+    assert [record.tr_id for record in orders(house)] == ["TTTT1002U", "TTTT1006U"]
+    follow(house, 1)
+    check_books(house)
+
+
+def test_only_shares_that_the_daemon_bought_are_sold_unless_the_owner_says_otherwise(shop):
+    house = shop(only("SOUN"), check_previous_sell_price=True).started()
+    house.sim.give_shares("AMD", 10, "50")
+    house.sim.pin("AMD", "100", "100")
+    trade(house)
+    follow(house, 1)
+    house.pass_seconds(1800)
+    trade(house)
+    assert len(orders(house)) == 1
+    house.restart(sell_scope="account").pass_seconds(1800)
+    trade(house)
+    assert [(r.tr_id, r.body["PDNO"]) for r in orders(house)[1:]] == [("TTTT1006U", "AMD")]
+
+
+def test_a_yfinance_price_opens_nothing(shop):
+    house = shop().started()
+    house.sim.faults.add(Fault("blank", "quote"))
+    trade(house)
+    assert not orders(house)
+
+
+# the database
+
+
+def test_a_journal_that_cannot_be_written_sends_nothing(shop, log):
+    house = shop().started()
+    house.daemon.watch()
+    other = sqlite3.connect(house.settings.database_file, isolation_level=None)
+    house.daemon.ledger._db.execute("PRAGMA busy_timeout = 10")
+    other.execute("BEGIN EXCLUSIVE")
+    trade(house)
+    other.execute("ROLLBACK")
+    other.close()
+    assert not orders(house)
+
+
+def test_a_broken_database_means_quotes_without_orders(shop, log):
+    house = shop()
+    house.settings.database_file.write_bytes(b"this is no database" * 100)
+    house.started()
+    trade(house)
+    assert house.api.get_quote("NVDA").source == "KIS"
+    assert not orders(house)
+    assert house.settings.database_file.read_bytes().startswith(b"this is no database")
+    assert log("autostock-sim.db 사용 불가")
+
+
+def test_an_older_database_is_brought_up_to_date(tmp_path):
+    from ledger import _MIGRATIONS
+
+    path = tmp_path / "autostock-sim.db"
+    old = sqlite3.connect(path)
+    old.executescript(_MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    old.execute("INSERT INTO exchanges VALUES ('SOUN', '나스닥')")
+    old.commit()
+    old.close()
+    ledger = Ledger(path, "mark")
+    assert ledger.fault is None
+    assert ledger.exchanges() == {"SOUN": "나스닥"}
+    assert ledger.intents() == []
+    ledger.close()
+
+
+# the calendar
+
+
+@pytest.mark.parametrize(
+    ("start", "last", "close"),
+    [
+        ("2026-11-27T23:00", "2026-11-28T02:38", "2026-11-28T03:00"),  # the half day after Thanksgiving
+        ("2026-11-24T00:00", "2026-11-24T05:38", "2026-11-24T06:00"),
+        ("2027-03-15T22:40", "2027-03-16T04:38", "2027-03-16T05:00"),  # the first session of summer time
+    ],
+)
+def test_no_new_order_in_the_last_minutes_and_nothing_left_open_at_the_close(shop, start, last, close):
+    begin, end, shut = (datetime.fromisoformat(t).replace(tzinfo=KST) for t in (start, last, close))
+    house = shop(
+        clock=VirtualClock(begin),
+        options=Options(matching=False, hours="nyse"),
+        sim_hours="nyse",
+        buy_interval_minutes=1.0,
+        max_buy_orders_per_day=0,
+    ).started()
+    house.clock.advance((end - house.clock.now()).total_seconds())
+    trade(house)
+    assert len(orders(house)) == 3
+    house.sim.pin("PLTR", "50", "60")
+    house.settings.stocks_file.write_text(json.dumps({**STOCKS, "watch_list": ["PLTR"]}), "utf-8")
+    house.pass_seconds(90)
+    trade(house)
+    assert len(orders(house)) == 3
+    while house.clock.now() < shut - timedelta(seconds=10):
+        follow(house, 0.5)
+    assert not house.sim.account().open
+    follow(house, 2)
+    assert settled(house)
+
+
+@pytest.mark.parametrize("day", ["2026-11-26T23:40", "2026-11-28T23:40", "2026-11-24T12:00"])
+def test_on_a_holiday_a_weekend_and_by_day_nothing_is_asked_or_ordered(shop, day):
+    begin = datetime.fromisoformat(day).replace(tzinfo=KST)
+    house = shop(clock=VirtualClock(begin), options=Options(hours="nyse"), sim_hours="nyse").started()
+    trade(house)
+    assert house.sim.count("order") == house.sim.count("ledger") == 0
