@@ -108,6 +108,7 @@ class TradingScheduler:
 
     def start(self) -> None:
         """What must not wait for its turn in the timetable: the token and a first look at the prices."""
+        logger.info("[시장] %s", self.hours.describe(self.clock.now()))
         try:
             self.check_and_refresh_token()
         except WrongKeys as exc:

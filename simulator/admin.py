@@ -44,7 +44,7 @@ def answer(sim: Simulator, request: Request) -> Response:
         return json_answer({"error": "no such path"}, 404)
     try:
         return json_answer(action(sim, json.loads(request.body or b"{}")))
-    except (ValueError, TypeError, KeyError, ArithmeticError, Refused) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Refused) as exc:
         return json_answer({"error": str(exc)}, 400)
 
 

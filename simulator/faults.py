@@ -86,6 +86,11 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault: {self.kind} (known: {', '.join(sorted(KINDS))})")
+        if any(instant is not None and instant.tzinfo is None for instant in (self.start, self.until)):
+            raise ValueError("an instant without a zone")
+        numbers = (self.times, self.after, self.chance, self.status, self.seconds, self.page)
+        if any(not isinstance(number, int | float | None) for number in numbers):
+            raise ValueError("a number is no number")
 
     @property
     def is_processed(self) -> bool:

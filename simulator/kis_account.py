@@ -13,7 +13,7 @@ from simulator.hours import following
 from simulator.kis_holdings import Holdings
 from simulator.kis_lists import OrderLists
 from simulator.kis_orders import OrderDesk
-from simulator.kis_values import find_day
+from simulator.kis_values import find_day, is_number
 from simulator.listings import MARKET_NAMES, ORDER_CODES, PRODUCT_TYPES
 from simulator.market import Market
 from simulator.messages import Response
@@ -41,6 +41,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 _PAGE_SIZES = {"nccs": 40, "ccnl": 20, "balance": 100, "period-profit": 100}
 _PAPER_PAGE_SIZES = {**_PAGE_SIZES, "ccnl": 15}
 _MARKET_NUMBERS = {"NAS": "01", "NYS": "02", "AMS": "05"}
+
+_CALENDAR_DAYS = 1000  # how far from today settlement dates are known
 
 Binder = Callable[[Call, str], bool]
 
@@ -95,7 +97,7 @@ class AccountDesk:
         trade = "trade" in call.asked.route.groups
         source: dict[str, object] = call.body() if trade else dict(call.request.query)
         first, second = (str(source.get(name, "")) for name in _ACCOUNT)
-        if len(first) == 8 and len(second) == 2 and (first + second).isdigit() and self._bind(call, first + second):
+        if len(first) == 8 and len(second) == 2 and is_number(first + second) and self._bind(call, first + second):
             return None
         return business_error("APAC0081", "7") if trade else business_error("OPSQ2000", "2")
 
@@ -105,7 +107,8 @@ class AccountDesk:
         if day is None:
             return input_error("TRAD_DT")
         hours = self._market.hours
-        trades = hours.recent(day, 1)[0].date == day
+        known = abs((day - call.now.date()).days) < _CALENDAR_DAYS
+        trades = known and hours.recent(day, 1)[0].date == day
         settles = following(hours, day) if trades else day
         rows = [_settlement_row(exchange, settles) for exchange in ORDER_CODES] if trades else []
         blank = " " * 20

@@ -10,7 +10,7 @@ from simulator.books import ZERO, Account, Holding, Order
 from simulator.calls import Call
 from simulator.codes import input_error, ledger_ok
 from simulator.desk import Desk
-from simulator.kis_values import find_day, is_here, listed
+from simulator.kis_values import find_day, find_price, is_here, listed
 from simulator.listings import MARKET_NAMES, ORDER_CODES, PRODUCT_TYPES
 from simulator.market import Market
 from simulator.messages import Response
@@ -213,9 +213,8 @@ class Holdings:
         """What may be bought of one symbol at one price (§8.5)."""
         query = call.request.query
         listing = self._desk.listing_for(query["ITEM_CD"], query["OVRS_EXCG_CD"])
-        try:
-            price = Decimal(query["OVRS_ORD_UNPR"] or "0")
-        except ArithmeticError:
+        price = find_price(query["OVRS_ORD_UNPR"] or "0")
+        if price is None:
             return input_error("OVRS_ORD_UNPR")
         orderable = max(ZERO, account.orderable())
         reuse = min(account.proceeds(), orderable)

@@ -8,10 +8,11 @@ from decimal import Decimal
 from functools import partial
 
 from clock import KST
-from simulator.books import Account, Order, Side
+from simulator.books import ZERO, Account, Order, Side
 from simulator.calls import Call
 from simulator.codes import business_error, gateway_error, input_error
 from simulator.desk import Accepted, Desk, Refused, Ticket
+from simulator.kis_values import find_price
 from simulator.listings import ORDER_CODES
 from simulator.matching import WITHOUT_LIMIT
 from simulator.messages import Response, json_answer, parse_object
@@ -31,7 +32,6 @@ _CHANGE_FIELDS = (
     "OVRS_ORD_UNPR",
 )
 _NUMBER = re.compile(r"\d{1,10}", re.ASCII)
-_PRICE = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 _DOLLAR = Decimal(1)
 _SMALLEST = Decimal("0.01")
 
@@ -72,9 +72,9 @@ class OrderDesk:
 
     def _limit(self, text: str, *, market: bool) -> Decimal:
         """A limit in USD: at most two decimals from a dollar up, four below; zeros at the end do not count (§7.3)."""
-        limit = Decimal(text).normalize() if _PRICE.fullmatch(text) else Decimal(0)
+        limit = (find_price(text) or ZERO).normalize()
         if market:
-            return Decimal(0)
+            return ZERO
         if limit == 0:
             raise Refused("40030000" if self._paper else "APBK1507")
         exponent = limit.as_tuple().exponent

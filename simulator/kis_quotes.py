@@ -10,6 +10,7 @@ from clock import KST, NEW_YORK
 from simulator.calls import Call
 from simulator.codes import input_error, quote_ok
 from simulator.hours import Session, is_open, previous
+from simulator.kis_values import find_day, is_number
 from simulator.listings import EXCHANGES, Listing, find_listing
 from simulator.market import Bar, Market
 from simulator.messages import Response
@@ -142,7 +143,7 @@ class Quotes:
 
     def _multi(self, call: Call) -> Response:
         count = call.param("NREC") or ""
-        if "AUTH" not in call.request.query or not count.isdigit() or not 1 <= int(count) <= MULTI_LIMIT:
+        if "AUTH" not in call.request.query or not is_number(count) or not 1 <= int(count) <= MULTI_LIMIT:
             return input_error("NREC")
         rows = []
         for number in range(1, int(count) + 1):
@@ -154,7 +155,8 @@ class Quotes:
 
     def _daily(self, call: Call) -> Response:
         problem = _missing(call, "AUTH", "EXCD", "SYMB", "GUBN", "BYMD", "MODP")
-        until = _date(call.param("BYMD") or "")
+        asked = (call.param("BYMD") or "").strip()
+        until = find_day(asked) if asked else date.max
         if problem or until is None:
             return input_error(problem or "BYMD")
         exchange, symbol = call.request.query["EXCD"], call.request.query["SYMB"]
@@ -233,13 +235,3 @@ def _joined(bars: list[Bar]) -> Bar:
 def _missing(call: Call, *names: str) -> str:
     """The first parameter that is not there. Only the documented upper-case names count."""
     return next((name for name in names if name not in call.request.query), "")
-
-
-def _date(text: str) -> date | None:
-    """A YYYYMMDD date; a far one for a blank (today); None for anything else."""
-    if not text.strip():
-        return date.max.replace(year=9000)
-    try:
-        return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a date without a time
-    except ValueError:
-        return None

@@ -121,6 +121,8 @@ class Market:
         listing = find_listing(symbol)
         if listing is None:
             raise ValueError(f"{symbol} is not listed")
+        if any(value is not None and not (value.is_finite() and value > 0) for value in (price, base)):
+            raise ValueError(f"{price} or {base} is no price")
         self._bar.cache_clear()
         self._close.cache_clear()
         self._pins.setdefault(listing.symbol, []).append(_Pin(at, _exact(price), _exact(base)))

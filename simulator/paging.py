@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from simulator.calls import Call
 from simulator.codes import ledger_ok
+from simulator.kis_values import is_number
 from simulator.messages import Request, Response
 from simulator.options import Options
 
@@ -38,7 +39,7 @@ class Page:
 def page_of(request: Request) -> int:
     """Which page a request asks for, counted from 1."""
     key = request.query.get(_KEY, "").strip()
-    return int(key[:4]) if key[:4].isdigit() else 1
+    return int(key[:4]) if is_number(key[:4]) else 1
 
 
 class Pager:
@@ -74,7 +75,7 @@ def _cut(request: Request, identities: Sequence[object], size: int, options: Opt
     """If the identities differ from those of the page before, the data has changed."""
     mark = hashlib.blake2b(repr(list(identities)).encode(), digest_size=6).hexdigest()
     key, continued = request.query.get(_KEY, "").strip(), request.headers.get("tr_cont", "").strip() == "N"
-    if bool(key) != continued or (key and not key[:4].isdigit()):
+    if bool(key) != continued or (key and not is_number(key[:4])):
         raise Changed
     if key and options.changed_between_pages and key[4:] != mark:
         raise Changed

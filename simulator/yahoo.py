@@ -26,6 +26,7 @@ _INTRADAY = {"1m": 60, "2m": 120, "5m": 300, "15m": 900, "30m": 1800, "60m": 360
 _MOST_INTRADAY = 2000  # rows
 _EXCHANGE_NAMES = {"NAS": ("NMS", "NasdaqGS"), "NYS": ("NYQ", "NYSE"), "AMS": ("PCX", "NYSEArca")}
 _NINE_THIRTY = 9.5 * 3600
+_EARLIEST, _LATEST = 1e9, 7e9  # epoch seconds: 2001 and 2191
 _COOKIE = "A3=d=made-up; Path=/; Domain=.yahoo.com; Secure; HttpOnly"
 
 Row = dict[str, Any]
@@ -69,8 +70,8 @@ class Yahoo:
         current = self._market.hours.current(at)
         newest = current.date if at >= current.opens else current.date - timedelta(days=1)
         if "period1" in query:
-            begin = _day(float(query["period1"]))
-            last = min(_day(float(query.get("period2", at))), newest)
+            begin = _asked_day(query["period1"], at)
+            last = min(_asked_day(query.get("period2", ""), at), newest)
             count = max(0, (last - begin).days + 1)
             found = [s for s in self._market.hours.recent(last, min(count, 2520)) if s.date >= begin]
         else:
@@ -182,8 +183,11 @@ def _last_close(market: Market, current: Session) -> float:
     return market.hours.recent(current.date - timedelta(days=1), 1)[0].closes
 
 
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at, NEW_YORK).date()
+def _asked_day(text: str, default: float) -> date:
+    """The New York date of an instant in epoch seconds, within this century and the next."""
+    value = _number(text) if text else None
+    at = value if isinstance(value, float) else default
+    return datetime.fromtimestamp(min(max(at, _EARLIEST), _LATEST), NEW_YORK).date()
 
 
 def _count(asked: str, newest: date) -> int:

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -267,6 +269,54 @@ def test_the_settings_of_the_test_are_real_ones():
     assert Settings.load({**REAL, "KIS_REAL_CONFIRM": "7283"}, None).cano == "50617283"
 
 
+# orders
+
+
+@pytest.fixture
+def falling(broker, tmp_path):
+    """A market in which the strategy buys SOUN at once; the environment that leads a daemon there."""
+    stocks = {"filter_stocks": {"NVDA": True}, "watch_list": ["SOUN"]}
+    (tmp_path / "mine.json").write_text(json.dumps(stocks), "utf-8")
+    broker.pin("NVDA", "110", "100")
+    broker.pin("SOUN", "9", "10")
+    return {"STOCKS_FILE": "mine.json", "KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
+
+
+def states(folder):
+    with closing(sqlite3.connect(folder / "autostock-sim.db")) as db:
+        return [state for (state,) in db.execute("SELECT state FROM intents")]
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+def test_killed_between_request_and_answer_it_comes_back_with_the_truth(start, broker, falling):
+    broker.faults.add(Fault("hang", "order", processed=True, times=1))
+    run = start(**falling)
+    wait_until(lambda: broker.accepted)
+    run.kill()
+    assert states(run.folder) == ["sent"]
+
+    run = start(**falling).wait_for("주문내역에서 확인됨")
+    assert broker.count("order") == 1
+    run.stop()
+    assert states(run.folder)[0] in ("open", "done")
+
+
+def test_a_signal_lets_an_order_in_flight_be_finished_and_recorded(start, broker, falling):
+    broker.faults.add(Fault("hang", "order", processed=True, times=1))
+    run = start(**falling)
+    wait_until(lambda: broker.accepted)
+    status, seconds = run.stop()
+    assert status == 0
+    assert seconds < 15
+    assert states(run.folder) == ["unknown"]
+
+
 # two days in seconds
 
 
@@ -281,6 +331,8 @@ def test_the_demo_shows_two_days_and_a_summary(start):
     assert "2026-11-23 22:00:00" in console
     assert "2026-11-25 22:00:00" in console
     assert "데모 요약" in console
+    for word in ("결과 불명", "주문내역에서 확인됨", "취소 요청", "매도 "):
+        assert word in console
     assert not re.search(r"Traceback|\[JOB\]|\[FAIL\]", console)
     assert threading.active_count() < 20
 

@@ -158,7 +158,6 @@ def test_a_paper_sale_is_no_second_purchase(shop):
         kis_mode="paper",
         kis_calls_per_second=0.8,
         clock=VirtualClock(START + timedelta(hours=2)),
-        sim_hours="always",
     ).started()
     trade(house)
     follow(house, 2)
@@ -195,6 +194,21 @@ def test_the_passes_cost_few_requests(shop):
     before = house.sim.count("kis")
     house.daemon.trader.trade_if_due()
     assert house.sim.count("kis") - before <= 4
+
+
+def test_a_whole_pass_of_a_paper_account_takes_less_than_forty_seconds(shop):
+    thirteen = ["SOUN", "IONQ", "SOXL", "OKLO", "SMR", "SES", "SNOW", "PLTR", "RKLB", "TSLA", "AMD", "SOFI", "JOBY"]
+    stocks = {"filter_stocks": {"NVDA": True, "AMZN": True, "MSFT": True}, "watch_list": thirteen}
+    in_session = VirtualClock(START + timedelta(hours=2))
+    house = shop(stocks, clock=in_session, profile="paper", kis_mode="paper", kis_calls_per_second=0.8).started()
+    house.daemon.watch()
+    house.pass_seconds(61)
+    for symbol in ("AMZN", "MSFT"):
+        house.sim.pin(symbol, "110", "100")
+    begin = house.clock.monotonic()
+    house.daemon.trader._buy(house.daemon.hours.session(house.clock.now()))
+    assert house.clock.monotonic() - begin < 40
+    assert len(orders(house)) == 3
 
 
 # the answer that never came

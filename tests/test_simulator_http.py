@@ -283,8 +283,13 @@ def test_faults_travel_as_json():
     fault = Fault("error", where="order", code="EGW00301", processed=True, times=2, start=START, symbol="NVDA")
     assert Fault.from_dict(json.loads(json.dumps(fault.to_dict()))) == fault
     assert Fault("hang").to_dict() == {"kind": "hang"}
-    with pytest.raises(ValueError, match="unknown kind"):
-        Fault("earthquake")
+    for wrong in (
+        {"kind": "earthquake"},
+        {"kind": "hang", "times": "2"},
+        {"kind": "hang", "start": "2026-11-23T22:00"},
+    ):
+        with pytest.raises(ValueError, match=r"unknown kind|no number|without a zone"):
+            Fault.from_dict(wrong)
 
 
 def test_the_admin_door(server, sim, session):

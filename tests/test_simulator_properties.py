@@ -201,48 +201,15 @@ def test_asking_and_restarting_change_nothing(tmp_path_factory, steps, extra):
     assert live(ask_often=True) == live(ask_often=False)
 
 
-_texts = st.text(max_size=12) | st.sampled_from(
-    ["NVDA", "NASD", "NAS", "02", "00010101", "99991231", "²", "-1", "1e999", "", "%"]
-)
-_names = st.sampled_from(
-    [
-        "CANO",
-        "ACNT_PRDT_CD",
-        "OVRS_EXCG_CD",
-        "PDNO",
-        "ORD_QTY",
-        "OVRS_ORD_UNPR",
-        "ORD_SVR_DVSN_CD",
-        "ORD_DVSN",
-        "ORGN_ODNO",
-        "RVSE_CNCL_DVSN_CD",
-        "AUTH",
-        "EXCD",
-        "SYMB",
-        "NREC",
-        "SYMB_01",
-        "GUBN",
-        "BYMD",
-        "MODP",
-        "SORT_SQN",
-        "CTX_AREA_FK200",
-        "CTX_AREA_NK200",
-        "ORD_STRT_DT",
-        "ORD_END_DT",
-        "SLL_BUY_DVSN",
-        "TR_CRCY_CD",
-        "WCRC_FRCR_DVSN_CD",
-        "NATN_CD",
-        "TR_MKET_CD",
-        "INQR_DVSN_CD",
-        "ITEM_CD",
-        "TRAD_DT",
-        "period1",
-        "period2",
-        "range",
-        "interval",
-    ]
-)
+_ODD = ["NVDA", "NASD", "NAS", "02", "00010101", "99991231", "²", "-1", "1e999", "NaN", "", "%"]
+_texts = st.text(max_size=12) | st.sampled_from(_ODD)
+_NAMES = """
+    CANO ACNT_PRDT_CD OVRS_EXCG_CD PDNO ORD_QTY OVRS_ORD_UNPR ORD_SVR_DVSN_CD ORD_DVSN ORGN_ODNO RVSE_CNCL_DVSN_CD AUTH
+    EXCD SYMB NREC SYMB_01 GUBN BYMD MODP SORT_SQN CTX_AREA_FK200 CTX_AREA_NK200 ORD_STRT_DT ORD_END_DT SLL_BUY_DVSN
+    TR_CRCY_CD WCRC_FRCR_DVSN_CD NATN_CD TR_MKET_CD INQR_DVSN_CD ITEM_CD TRAD_DT period1 period2 range interval
+"""
+_names = st.sampled_from(_NAMES.split())
+_PATHS = [*ROUTES, "/v8/finance/chart/NVDA", "/v8/finance/chart/x", "/sim/faults", "/sim/pin", "/sim/fill"]
 _fields = st.dictionaries(_names, _texts, max_size=12)
 
 
@@ -255,7 +222,7 @@ def test_nothing_a_client_sends_breaks_the_broker(path, query, body, more):
     sim = Simulator(VirtualClock(START), seed=11, options=Options(rate_limit=False, ledger_limit=False))
     client = Client(sim).login()
     route = ROUTES.get(path)
-    full = {"CANO": "87654321", "ACNT_PRDT_CD": "01", "AUTH": "", **_complete(path), **query}
+    full = {"CANO": "87654321", "ACNT_PRDT_CD": "01", "AUTH": "", **_complete(), **query}
     data = body if isinstance(body, bytes) else to_json({**full, **body})
     for tr_id in route.real if route and route.real else ("X",):
         headers = client.headers(tr_id, tr_cont="N" if more else "", length=len(data))
@@ -265,8 +232,8 @@ def test_nothing_a_client_sends_breaks_the_broker(path, query, body, more):
     sim.audit()
 
 
-def _complete(path):
-    """All that the end point requires, so that what is wrong gets further than the first check."""
+def _complete():
+    """All that any end point requires, so that what is wrong gets further than the first check."""
     lists = {"CTX_AREA_FK200": "", "CTX_AREA_NK200": "", "OVRS_EXCG_CD": "NASD", "SORT_SQN": "DS", "TR_CRCY_CD": "USD"}
     orders = {
         "ORD_STRT_DT": "20261123",
@@ -275,7 +242,15 @@ def _complete(path):
         "CCLD_NCCS_DVSN": "00",
         "ODNO": "",
     }
-    more = {"ORD_DT": "", "ORD_GNO_BRNO": "", "PDNO": "NVDA", "ORD_QTY": "1", "OVRS_ORD_UNPR": "100", "ORD_DVSN": "00"}
+    more = {
+        "ODNO": "",
+        "ORD_DT": "",
+        "ORD_GNO_BRNO": "",
+        "PDNO": "NVDA",
+        "ORD_QTY": "1",
+        "OVRS_ORD_UNPR": "100",
+        "ORD_DVSN": "00",
+    }
     quotes = {"EXCD": "NAS", "SYMB": "NVDA", "GUBN": "0", "BYMD": "", "MODP": "0", "NREC": "1", "ITEM_CD": "NVDA"}
     money = {"WCRC_FRCR_DVSN_CD": "02", "NATN_CD": "840", "TR_MKET_CD": "00", "INQR_DVSN_CD": "00", "CRCY_CD": ""}
     profit = {"INQR_STRT_DT": "20261123", "INQR_END_DT": "20261123", "ORD_SVR_DVSN_CD": "0", "TRAD_DT": "20261123"}
