@@ -449,8 +449,10 @@ def test_an_unfilled_order_is_cancelled_after_twenty_minutes_and_not_before(shop
 def test_a_part_that_was_filled_before_the_cancel_is_ours(shop):
     house = unfilled(shop)
     trade(house)
-    house.sim.fill(orders(house)[0].number, 30)
-    follow(house, 25)
+    for part in (10, 20):
+        house.sim.fill(orders(house)[0].number, part)
+        follow(house, 2)
+    follow(house, 21)
     assert intents(house)[0].ending == "일부 체결 뒤 취소"
     assert check_books(house) == {"SOUN": 30}
 
