@@ -289,15 +289,12 @@ def _account(text: str) -> str:
     return f"{match[1]}-{match[2]}"
 
 
-def _credential(length: int) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not _VISIBLE_ASCII.fullmatch(text):
-            raise _Wrong("공백·한글·보이지 않는 문자가 섞여 있습니다. KIS Developers에서 다시 복사해 붙여 넣으세요.")
-        if len(text) != length:
-            raise _Wrong(f"{length}자여야 하는데 {len(text)}자입니다. KIS Developers에서 다시 복사해 붙여 넣으세요.")
-        return text
-
-    return parse
+def _credential(text: str) -> str:
+    if not _VISIBLE_ASCII.fullmatch(text):
+        raise _Wrong("공백·한글·보이지 않는 문자가 섞여 있습니다. KIS Developers에서 다시 복사해 붙여 넣으세요.")
+    if text[0] in "\"'":
+        raise _Wrong("따옴표가 값에 들어 있습니다. 따옴표를 빼고 쓰세요.")
+    return text
 
 
 def _strategy(text: str) -> str:
@@ -366,8 +363,8 @@ class _Rule:
 _HOUR, _MINUTE, _SECOND = 3600, 60, 1
 _RULES: dict[str, _Rule] = {
     "KIS_MODE": _Rule("sim", _one_of("sim", "paper", "real")),
-    "KIS_APP_KEY": _Rule("", _credential(KEY_LENGTH), secret=True),
-    "KIS_APP_SECRET": _Rule("", _credential(SECRET_LENGTH), secret=True),
+    "KIS_APP_KEY": _Rule("", _credential, secret=True),
+    "KIS_APP_SECRET": _Rule("", _credential, secret=True),
     "KIS_ACCOUNT": _Rule("", _account, secret=True),
     "KIS_REAL_CONFIRM": _Rule("", str, blank="", secret=True),
     "KIS_BASE_URL": _Rule("", _base_url, secret=True),
@@ -580,6 +577,7 @@ def _settle_access(draft: _Draft) -> None:
         elif mode and name not in draft.half_read:
             draft.wrong(name, f"{mode} 모드에 필요합니다. .env에 {name}=… 줄을 쓰세요 ({meaning}).")
     _notice_swapped_keys(draft)
+    _warn_of_odd_lengths(draft)
     if mode == "real":
         _check_real_confirm(draft)
     _warn_of_open_file(draft)
@@ -610,6 +608,14 @@ def _notice_swapped_keys(draft: _Draft) -> None:
         draft.problems.append("KIS_APP_KEY, KIS_APP_SECRET: 두 값이 서로 바뀐 것 같습니다. 자리를 바꾸어 쓰세요.")
 
 
+def _warn_of_odd_lengths(draft: _Draft) -> None:
+    """KIS has always handed out keys of these lengths, but it is KIS that decides what is a key."""
+    for name, length in (("KIS_APP_KEY", KEY_LENGTH), ("KIS_APP_SECRET", SECRET_LENGTH)):
+        value = draft.values.get(name.lower())
+        if value and len(value) != length:
+            draft.warnings.append(f"{name}: 보통 {length}자인데 {len(value)}자입니다. 잘리지 않았는지 확인하세요.")
+
+
 def _check_real_confirm(draft: _Draft) -> None:
     account, confirm = draft.values.get("kis_account"), draft.values.get("kis_real_confirm")
     if confirm is None or (confirm and account is None):
@@ -634,7 +640,9 @@ def _settle_kis(draft: _Draft) -> None:
         if url == host and other != mode:
             draft.wrong("KIS_BASE_URL", f"{other} 모드의 주소인데 KIS_MODE는 {mode}입니다. 이 줄을 지우세요.")
     if rate and rate > KIS_LIMITS[mode]:
-        draft.wrong("KIS_CALLS_PER_SECOND", f"{KIS_LIMITS[mode]} 이하로 쓰세요 ({mode}에서 KIS가 받는 한도입니다).")
+        draft.warnings.append(
+            f"KIS_CALLS_PER_SECOND: {mode}에서 KIS가 받는 한도(초당 {KIS_LIMITS[mode]}건)보다 커서 거절될 수 있습니다."
+        )
 
 
 def _compare(draft: _Draft) -> None:

@@ -465,6 +465,7 @@ def process(settings: Settings) -> Iterator[tuple[Settings, dict[str, Any]]]:
 
     Raises SettingsError, AlreadyRunning.
     """
+    os.umask(0o077)  # whatever is written here is the owner's alone
     clock, stop = SystemClock(), threading.Event()
     lock = take_lock(settings)
     try:

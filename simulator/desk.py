@@ -16,6 +16,7 @@ from simulator.books import (
     ZERO,
     Account,
     Fees,
+    Kind,
     Order,
     Side,
     account_from_dict,
@@ -255,7 +256,7 @@ class Desk:
         self,
         account: Account,
         original: Order,
-        kind: str,
+        kind: Kind,
         quantity: int,
         limit: Decimal,
         session: Session,
@@ -264,8 +265,7 @@ class Desk:
         """The row of a cancellation or change."""
         ticket = Ticket(original.symbol, original.exchange, original.side, quantity, limit, original.division)
         row = self._new_row(ticket, session, now)
-        row.kind = "cancel" if kind == "cancel" else "modify"
-        row.original, row.expires = original.number, original.expires
+        row.kind, row.original, row.expires = kind, original.number, original.expires
         original.canceller = row.id
         account.add(row)
         return row

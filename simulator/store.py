@@ -10,6 +10,7 @@ from typing import Any
 
 log = logging.getLogger("simulator")
 
+VERSION = 1  # of the documents; raise it when their fields change
 _SCHEMA = "CREATE TABLE IF NOT EXISTS documents (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID"
 
 
@@ -74,6 +75,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # Handled under the simulator's own lock, so any thread may use it.
     database = sqlite3.connect(path, check_same_thread=False, timeout=5)
     try:
+        _check_version(database)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")  # survives the death of the process
         database.execute(_SCHEMA)
@@ -82,6 +84,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise sqlite3.DatabaseError(str(exc)) from exc
     return database
+
+
+def _check_version(database: sqlite3.Connection) -> None:
+    """A fresh file takes our version; documents of another one mean nothing to us."""
+    [version] = database.execute("PRAGMA user_version").fetchone()
+    [tables] = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and version != VERSION:
+        raise sqlite3.DatabaseError(f"version {version}")
+    database.execute(f"PRAGMA user_version={VERSION}")
 
 
 def _check(database: sqlite3.Connection) -> None:

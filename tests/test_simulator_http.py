@@ -406,6 +406,7 @@ def mojito_broker(server, monkeypatch, tmp_path):
     import mojito
 
     monkeypatch.chdir(tmp_path)  # it writes token.dat where it stands
+    monkeypatch.setattr("mojito.koreainvestment.requests", requests)  # whatever the daemon's tests put there
     for name in ("REQUESTS_CA_BUNDLE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     url = server.url

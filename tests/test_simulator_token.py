@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
@@ -217,6 +219,28 @@ def test_a_broken_memory_is_put_aside(clock, tmp_path, caplog, content):
     assert (tmp_path / "sim.db.bad").read_bytes() == content
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "sim.db" in record.getMessage()
+
+
+def test_a_memory_of_another_version_is_put_aside(clock, tmp_path):
+    path = tmp_path / "sim.db"
+    Simulator(clock, store=path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version=99")
+    Simulator(clock, store=path).close()
+    assert (tmp_path / "sim.db.bad").exists()
+    Simulator(clock, store=path).close()
+
+
+def test_a_locked_memory_is_not_put_aside(clock, tmp_path, monkeypatch):
+    path = tmp_path / "sim.db"
+    Simulator(clock, store=path).close()
+    connect = sqlite3.connect
+    monkeypatch.setattr("simulator.store.sqlite3.connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
+    with closing(connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            Simulator(clock, store=path)
+    assert not (tmp_path / "sim.db.bad").exists()
 
 
 def test_chunked_bodies_are_refused(sim, client):

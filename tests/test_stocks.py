@@ -125,6 +125,7 @@ def test_the_list_cannot_be_changed_by_whoever_reads_it() -> None:
         ('{"watch_list": ["소운"]}', "watch_list 1번째 '소운'"),
         ('{"watch_list": ["005930"]}', "미국 종목 기호가 아닙니다"),
         ('{"watch_list": ["ＡＭＤ"]}', "미국 종목 기호가 아닙니다"),
+        ('{"watch_list": ["ſoun"]}', "미국 종목 기호가 아닙니다"),  # its upper case is SOUN
         ('{"watch_list": ["A B"]}', "미국 종목 기호가 아닙니다"),
         ('{"filter_stocks": ["NVDA"]}', "filter_stocks"),
         ('{"filter_stocks": {"NVDA": "true"}}', "따옴표 없이 true"),
