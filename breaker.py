@@ -28,3 +28,4 @@ class Breaker:
     def succeeded(self) -> None:
         """The host answered, be it with an error."""
         self._count = 0
+        self._open_until = float("-inf")

@@ -29,6 +29,7 @@ from logs import Redactor, configure_logging
 from portfolio import Side
 from simulator import Fault, Options, Simulator
 from simulator.inprocess import InProcessAdapter
+from stocks import SHIPPED
 from trades import display_width
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ DAYS = 2
 SEED = 46  # a market in which the gate opens and holdings rise within two days
 HOST = "https://simulator.invalid"  # never looked up: the session leads into this process
 LATENCY = 0.12  # seconds; what KIS takes to answer from Korea (protocol §11)
+MARKER = ".autostock-demo"  # only a folder with this file in it is ever deleted
 OUTAGE = timedelta(minutes=12)
 
 
 def run_demo(build: Callable[..., TradingScheduler]) -> int:
     """Run it and print a summary; the exit status."""
     folder = _fresh_folder()
-    settings = replace(Settings.load({}, None), data_dir=folder, kis_base_url=HOST, yahoo_base_url=HOST)
+    settings = replace(
+        Settings.load({}, None), data_dir=folder, stocks_file=SHIPPED, kis_base_url=HOST, yahoo_base_url=HOST
+    )
     clock, stop = VirtualClock(START), threading.Event()
     sim = Simulator(clock, profile="real", seed=SEED, options=Options(latency=LATENCY))
     redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
@@ -75,12 +79,13 @@ def _session(sim: Simulator) -> requests.Session:
 
 
 def _fresh_folder() -> Path:
-    """``demo/`` in the current folder, emptied; a temporary folder where that is not allowed."""
+    """``demo/`` in the current folder, emptied if it is ours; a temporary folder where it is not, or not allowed."""
     folder = Path("demo").absolute()
     try:
-        if folder.exists():
+        if (folder / MARKER).exists():
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
+        (folder / MARKER).write_text("python main.py demo 가 만들고 다음 실행에 지우는 폴더입니다.\n", "utf-8")
     except OSError:
         return Path(tempfile.mkdtemp(prefix="autostock-demo-"))
     return folder

@@ -10,7 +10,7 @@ from ledger import Ledger, LedgerUnwritable
 
 logger = logging.getLogger(__name__)
 
-ASK_AGAIN = 3600.0  # seconds before a symbol that no exchange knew is looked for once more
+ASK_AGAIN = 600.0  # seconds before a symbol that no exchange knew is looked for once more
 
 
 class ExchangeBook:

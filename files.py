@@ -7,8 +7,10 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
     """Write beside and swap in: a reader sees the old file or the new one. Raises OSError.
+
+    What comes back is the new file's ``stat`` of before the swap.
 
     ``durable`` flushes to the disk before and after, for what must survive a power cut.
     """
@@ -20,12 +22,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool
             os.fchmod(file.fileno(), mode)
             if durable:
                 os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
         os.replace(name, path)
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
     if durable:
         _flush_folder(path.parent)
+    return status
 
 
 def _flush_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from cachetools import TTLCache
 
 from breaker import Breaker
 from clock import Clock
-from errors import BrokersNotMade, KISError, KISRefusal, NoAnswer, PriceUnknown, TokenUnavailable
+from errors import BrokersNotMade, KISError, KISRefusal, NoAnswer, PriceUnknown, RateLimited, TokenUnavailable
 from exchange_book import ExchangeBook
 from kis_broker import BATCH_SIZE, EXCHANGE_CODES, BrokerSet
 from kis_quotes import SOURCE, parse_quote, parse_quotes
@@ -192,12 +192,9 @@ class KISAPIClient:
             return dict(parse_quotes(body, pairs, self._clock.now()))
         except TokenUnavailable as exc:
             return {symbol: str(exc) for _, symbol in pairs}
-        except NoAnswer as exc:
-            if exc.status is None:
-                return {symbol: str(exc) for _, symbol in pairs}
-            self._batch.failed()  # the host speaks, but not this: single quotes may do
-        except KISRefusal:
-            self._batch.failed()  # not on this account or host: single quotes do as well
+        except (NoAnswer, KISRefusal) as exc:
+            logger.debug("multprice: %s", exc)
+            self._batch.failed()  # not on this account, or not just now: single quotes may do
         return {}
 
     def _ask_alone(self, symbol: str, retry_count: int) -> Quote | str:
@@ -232,7 +229,7 @@ class KISAPIClient:
     def _ask(self, name: str, call: Callable[[], dict[str, Any]], retry_count: int = 0) -> dict[str, Any]:
         try:
             body = self.recovery.call(name, call, retry_count)
-        except NoAnswer:
+        except (NoAnswer, RateLimited):
             self._kis.failed()
             raise
         except KISRefusal:

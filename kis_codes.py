@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from errors import KISError, KISRefusal, NoAnswer, RateLimited, TokenRejected, WrongKeys
+from errors import KISRefusal, NoAnswer, RateLimited, TokenRejected, WrongKeys
 
 TOKEN_CODES = frozenset({"EGW00121", "EGW00122", "EGW00123"})
 LIMIT_CODES = frozenset({"EGW00201", "EGW00215"})
 KEY_CODES = frozenset({"EGW00102", "EGW00103", "EGW00104", "EGW00105", "EGW00304"})
+ERROR_FIELDS = ("rt_cd", "msg_cd", "msg1", "error_code", "error_description")  # of KIS's two shapes (§2.4, §3.1)
 TOKEN_WORDS = ("token", "접근토큰", "인증", "auth")  # only for an answer that carries no code at all
 
 
@@ -22,20 +23,17 @@ def check_answer(status: int, body: Mapping[str, Any]) -> None:
     The body comes before the status: the gateway sends its errors as HTTP 500 or 403 with a useful body (§5.1).
     """
     flag = _text(body.get("rt_cd"))
-    code = _text(body.get("msg_cd")) or _text(body.get("error_code"))
-    if flag in ("", "0") and "error_code" not in body:
+    if flag == "0" or not any(name in body for name in ERROR_FIELDS):
         if not 200 <= status < 300:
             raise no_kis_answer(status, "KIS 응답 아님")
         return
+    code = _text(body.get("msg_cd")) or _text(body.get("error_code"))
     message = _text(body.get("msg1")) or _text(body.get("error_description"))
-    raise _refusal_class(code, flag, message)(code or flag, message, status)
+    raise _refusal_class(code, flag, message)(code or flag or str(status), message, status)
 
 
-def no_kis_answer(status: int, what: str) -> KISError:
-    """What a body that is not KIS's means: a 4xx page refuses this request (§2.1: an unknown path is an empty 404);
-    anything else tells nothing."""
-    if 400 <= status < 500:
-        return KISRefusal(f"HTTP{status}", what, status)
+def no_kis_answer(status: int, what: str) -> NoAnswer:
+    """The error for a body that is not KIS's: nothing is known of what KIS did."""
     return NoAnswer(f"HTTP {status}, {what}", status)
 
 

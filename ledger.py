@@ -94,8 +94,16 @@ OUTCOME_ASKED = "asked"  # an attempt whose answer nobody saw
 OUTCOME_ISSUED = "issued"
 
 
-class LedgerUnwritable(AutoStockError):
+class LedgerError(AutoStockError):
+    """The database does not answer."""
+
+
+class LedgerUnwritable(LedgerError):
     """The database takes no write just now: what depends on a record must not be done."""
+
+
+class LedgerUnreadable(LedgerError):
+    """The database cannot be read: what it would say is unknown, not nothing."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +138,10 @@ class Ledger:
         self._lock = threading.Lock()
         try:
             self._db = _open(path)
-        except (sqlite3.Error, OSError) as exc:
+            self._claim(account_mark)
+        except (sqlite3.Error, OSError, LedgerUnreadable) as exc:
             self.fault = f"{type(exc).__name__}: {exc}"
             self._db = _open(Path(":memory:"))
-        self._claim(account_mark)
 
     def close(self) -> None:
         """Close the file; its last commit is on the disk already."""
@@ -293,7 +301,10 @@ class Ledger:
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as exc:
+                raise LedgerUnreadable(f"{self.path.name}: {exc}") from exc
 
 
 _INTENT_COLUMNS = (

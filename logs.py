@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
@@ -21,6 +23,7 @@ MASK = "****"
 RUN = 12  # characters of a secret in a row that are masked wherever they stand
 COMPLAINT_INTERVAL = 60.0  # seconds between complaints on stderr about a log that cannot be written
 FOLD_SECONDS = 600.0
+TEXTS_KEPT = 50  # for one key
 
 
 class Redactor:
@@ -112,9 +115,24 @@ class LogFile(RotatingFileHandler):
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", delay=True)
         self._complaint = complaint
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line; where the owner has moved or deleted the file, into a new one."""
+        if self.stream is not None and not self._is_our_file():
+            self.stream.close()
+            self.stream = None  # opened again by the base class
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Count the lost line."""
         self._complaint.note()
+
+    def _is_our_file(self) -> bool:
+        assert self.stream is not None
+        try:
+            there, ours = os.stat(self.baseFilename), os.fstat(self.stream.fileno())
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 class Console(logging.StreamHandler[TextIO]):
@@ -153,26 +171,35 @@ def configure_logging(
 
 
 class Repeats:
-    """Folds what is said again and again: the first at once, then ``…외 n회`` every ten minutes."""
+    """Folds what is said again and again: the first at once, then ``…외 n회`` every ten minutes. Safe for threads."""
 
     def __init__(self, clock: Clock, most: int = 2000) -> None:
         self._clock = clock
-        self._most = most
-        self._said: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._most = most  # keys
+        self._lock = threading.Lock()
+        self._said: OrderedDict[str, dict[str, tuple[float, int]]] = OrderedDict()  # key → text → since, count
 
     def admit(self, key: str, text: str) -> str | None:
         """What to write for ``text`` about ``key`` (a symbol), or None to stay quiet."""
         now = self._clock.monotonic()
-        since, count = self._said.get((key, text), (None, 0))
-        if since is not None and now - since < FOLD_SECONDS:
-            self._said[key, text] = (since, count + 1)
-            return None
-        self._said[key, text] = (now, 0)
-        while len(self._said) > self._most:
-            self._said.popitem(last=False)
+        with self._lock:
+            texts = self._said.setdefault(key, {})
+            since, count = texts.get(text, (None, 0))
+            if since is not None and now - since < FOLD_SECONDS:
+                texts[text] = (since, count + 1)
+                return None
+            self._make_room(texts)
+            texts[text] = (now, 0)
         return f"{text} …외 {count}회" if count else text
 
     def forget(self, key: str) -> None:
         """The trouble with ``key`` is over: its next line is a first one again."""
-        for entry in [entry for entry in self._said if entry[0] == key]:
-            del self._said[entry]
+        with self._lock:
+            self._said.pop(key, None)
+
+    def _make_room(self, texts: dict[str, tuple[float, int]]) -> None:
+        """Texts from outside may differ every time; neither they nor the keys may grow without end."""
+        while len(texts) >= TEXTS_KEPT:
+            del texts[next(iter(texts))]
+        while len(self._said) > self._most:
+            self._said.popitem(last=False)

@@ -19,7 +19,7 @@ from account import Account
 from adopt import run_adopt
 from clock import KST, Clock, SystemClock
 from config import Settings
-from errors import AlreadyRunning, BrokersNotMade, KISError, SettingsError, TokenUnavailable, WrongKeys
+from errors import AlreadyRunning, BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from exchange_book import ExchangeBook
 from kis_api import KISAPIClient
 from kis_broker import Access, BrokerSet, IssuedToken, ask_for_token
@@ -97,7 +97,10 @@ class TradingScheduler:
 
     def run(self) -> None:
         """Run due jobs until ``stop`` is set. Raises SettingsError when KIS refuses the keys at the start."""
-        self.start()
+        try:
+            self.start()
+        except Stopping:
+            return
         while True:
             planned = min(self.table.seconds_until_next(), TICK)
             before = self.clock.monotonic()
@@ -112,7 +115,7 @@ class TradingScheduler:
         try:
             self.check_and_refresh_token()
         except WrongKeys as exc:
-            raise SettingsError(f"KIS_APP_KEY, KIS_APP_SECRET: KIS가 키를 거부했습니다 ({exc}).") from exc
+            raise SettingsError(f"KIS_APP_KEY, KIS_APP_SECRET: KIS가 키를 거부했습니다 ({exc.code}).") from exc
         guarded(self.trader.follow_orders)()
         guarded(self.watch)()
         guarded(self.trader.trade_if_due)()
@@ -186,10 +189,12 @@ class TradingScheduler:
             )
             self.api.recovery.brokers_know(token.mark)
             return True
-        if state in (TokenState.ENDING, TokenState.EXPIRED):
+        if state is TokenState.ENDING and self.tokens.wait_seconds() > 0:
+            logger.debug("토큰 갱신은 %.0f초 뒤에", self.tokens.wait_seconds())
+        elif state in (TokenState.ENDING, TokenState.EXPIRED):
             self._renew(state)
-        elif state is not TokenState.VALID:
-            self._recover()
+        elif state is not TokenState.VALID and not self._recovered():
+            return False
         if self.tokens.mark != self.api.recovery.known_mark and not first:
             self._follow_new_token()
             return False
@@ -203,9 +208,13 @@ class TradingScheduler:
         if self.tokens.mark == before:
             raise TokenUnavailable("같은 토큰이 다시 발급됨")
 
-    def _recover(self) -> None:
+    def _recovered(self) -> bool:
         """The file is gone or KIS has refused the token. The recovery says itself how it went."""
-        self.api.recovery.mend(TOKEN_CHECK)
+        try:
+            self.api.recovery.mend(TOKEN_CHECK)
+        except TokenUnavailable:
+            return False
+        return True
 
     def _follow_new_token(self) -> None:
         """The token has changed, here or by another program through the file: new brokers on it."""

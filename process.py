@@ -24,12 +24,17 @@ logger = logging.getLogger("main")
 
 def take_lock(settings: Settings) -> InstanceLock:
     """One process an account. Raises AlreadyRunning; SettingsError where no file may be made."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    lock = lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        return InstanceLock(lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home))
+        settings.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
+    try:
+        return InstanceLock(lock)
+    except OSError as exc:
+        raise SettingsError(f"잠금 파일 {lock} 을 만들 수 없습니다 ({exc.strerror}).") from exc
 
 
 def start_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:

@@ -108,13 +108,16 @@ class Recovery:
         pauses = iter(limit_pauses)
         while True:
             try:
-                return ask()
+                answer = ask()
             except KISRefusal as exc:
-                self._say(name, f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}")
+                self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}")
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
                 if not isinstance(exc, RateLimited) or pause is None or too_late:
                     raise
+            else:
+                self._repeats.forget(f"{name} KIS")
+                return answer
             if self._clock.wait(self._stop, pause):
                 raise Stopping
 
@@ -168,7 +171,7 @@ class Recovery:
     def _give_up(self, mark: str) -> None:
         """KIS refuses what it has just issued: another issuance would not help."""
         with self._lock:
-            if mark == self._tokens.mark:
+            if mark == self._tokens.mark and self._tokens.state() in USABLE:
                 self._tokens.refuse(mark)
                 self._tokens.hold_off()
                 self._said_waiting = True

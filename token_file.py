@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -47,10 +47,9 @@ class TokenFile:
     def signature(self) -> Signature | None:
         """What changes when the file does; None when there is no file. Costs one ``stat``."""
         try:
-            status = os.stat(self.path)
+            return _signature(os.stat(self.path))
         except OSError:
             return None
-        return (status.st_mtime_ns, status.st_ino, status.st_size)
 
     def read(self) -> Token:
         """The token in the file.
@@ -64,15 +63,18 @@ class TokenFile:
             raise
         except OSError as exc:
             raise UnusableFile(f"읽을 수 없음 ({exc.strerror})") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UnusableFile("JSON이 아님") from None
         if not isinstance(document, dict):
             raise UnusableFile("JSON 객체가 아님")
         self._close_to_others()
         return self._token(document)
 
-    def write(self, token: Token) -> None:
-        """Replace the file in one step. Raises OSError; the old file is then untouched."""
+    def write(self, token: Token) -> Signature:
+        """Replace the file in one step; its signature, taken before anybody else can touch it.
+
+        Raises OSError; the old file is then untouched.
+        """
         document = {
             "access_token": token.value,
             "expires_at": token.expires_at.timestamp(),
@@ -81,7 +83,14 @@ class TokenFile:
             "app_key_mark": self._key_mark,
             "mode": self._mode,
         }
-        replace_file(self.path, json.dumps(document, indent=2).encode(), mode=0o600)
+        status = replace_file(self.path, json.dumps(document, indent=2).encode(), mode=0o600)
+        return _signature(status)
+
+    def sweep(self) -> None:
+        """Remove what a kill in the middle of a write has left behind: it holds a token."""
+        for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            with suppress(OSError):
+                left.unlink()
 
     def _token(self, document: dict[str, Any]) -> Token:
         if document.get("app_key_mark", self._key_mark) != self._key_mark:
@@ -104,8 +113,12 @@ class TokenFile:
                 raise UnusableFile("다른 사용자가 읽을 수 있음") from None
 
 
+def _signature(status: os.stat_result) -> Signature:
+    return (status.st_mtime_ns, status.st_ino, status.st_size)
+
+
 def _instant(epoch: object) -> datetime | None:
-    if isinstance(epoch, bool) or not isinstance(epoch, int | float) or not math.isfinite(epoch):
+    if isinstance(epoch, bool) or not isinstance(epoch, int | float):
         return None
     try:
         return datetime.fromtimestamp(epoch, KST)

@@ -27,8 +27,7 @@ SPACING = 61.0  # seconds between attempts; KIS allows one a minute (EGW00133)
 LONG_SPACING = 300.0  # after three failures in a row
 PATIENCE = 3  # failures in a row before the long spacing
 HOLD_OFF = 3600.0  # seconds without an issuance after one that did not help
-LIFETIME = timedelta(hours=24)  # of a token, protocol §3.1
-UNKNOWN_LIFETIME = timedelta(hours=1)  # where KIS's answer names no instant
+UNKNOWN_LIFETIME = timedelta(hours=1)  # where KIS's answer names no instant that can be believed
 OUTCOME_SAME = "same token"
 
 
@@ -87,9 +86,12 @@ class TokenManager:
         self._token: Token | None = None
         self._signature: Signature | None = None  # of the file as we know it; None: there is none to miss
         self._history = ledger.issuances(key_mark)
+        if ledger.fault:  # nobody knows when the last attempt was: a restart loop must not storm KIS
+            self._history = [Issuance(clock.now().timestamp(), "기록 없음", OUTCOME_ISSUED, None)]
         self._refused = {self._ledger.fact(f"refused {key_mark}") or ""}
         self._hold_until = float(self._ledger.fact(f"hold {key_mark}") or 0.0)
         self.unsaved = False
+        file.sweep()
         self._load()
 
     # what there is
@@ -114,9 +116,7 @@ class TokenManager:
             return TokenState.NONE
         if signature is None and self._signature is not None:
             return TokenState.FILE_MISSING
-        if token.mark in self._refused:
-            return TokenState.REFUSED
-        return judge(token, self._clock.now(), self._margin)
+        return self._judge(token)
 
     def bearer(self) -> str:
         """The token to send. Raises TokenUnavailable when KIS must not be asked."""
@@ -182,15 +182,15 @@ class TokenManager:
         if self._token is None:
             return
         try:
-            self._file.write(self._token)
+            self._signature = self._file.write(self._token)
         except OSError as exc:
             if not self.unsaved:
                 text = "%s 저장 실패 (%s): 토큰은 메모리에서 계속 사용합니다"
                 logger.error(text, self._file.path.name, exc.strerror)
             self.unsaved = True
+            self._signature = self._file.signature()
         else:
             self.unsaved = False
-        self._signature = self._file.signature()
 
     # inside
 
@@ -201,14 +201,27 @@ class TokenManager:
         except FileNotFoundError:
             return
         except UnusableFile as exc:
-            self._signature = signature
-            logger.warning("%s 사용 불가: %s", self._file.path.name, exc)
-            if self._token and judge(self._token, self._clock.now(), self._margin) in USABLE:
-                self.save()
+            self._keep_ours(signature, str(exc))
+            return
+        self._on_token(token.value)
+        verdict = self._judge(token)
+        if verdict not in USABLE and self._token and self._judge(self._token) in USABLE:
+            self._keep_ours(signature, verdict.value)
             return
         self._signature = signature
-        self._on_token(token.value)
         self._token = token
+
+    def _keep_ours(self, signature: Signature | None, reason: str) -> None:
+        """The file holds nothing to use: say so, and put a good token of ours back."""
+        self._signature = signature
+        logger.warning("%s 사용 불가: %s", self._file.path.name, reason)
+        if self._token and self._judge(self._token) in USABLE:
+            self.save()
+
+    def _judge(self, token: Token) -> TokenState:
+        if token.mark in self._refused:
+            return TokenState.REFUSED
+        return judge(token, self._clock.now(), self._margin)
 
     def _begin(self, cause: str) -> int | None:
         """Put the attempt on disk before it is made. A database that takes nothing does not stop the token."""
@@ -232,7 +245,8 @@ class TokenManager:
 
     def _accept(self, number: int | None, issued: IssuedToken) -> Token:
         now = self._clock.now()
-        token = Token(issued.value, self._believable_expiry(issued.expires_at, now), now)
+        known = self._token is not None and issued.value == self._token.value
+        token = Token(issued.value, self._believable_expiry(issued.expires_at, now, known=known), now)
         self._on_token(token.value)
         if token.mark in self._refused:
             self._end(number, OUTCOME_SAME, token.mark)
@@ -244,16 +258,16 @@ class TokenManager:
         self.save()
         return token
 
-    def _believable_expiry(self, expires_at: datetime | None, now: datetime) -> datetime:
+    def _believable_expiry(self, expires_at: datetime | None, now: datetime, *, known: bool) -> datetime:
         """KIS's instant, unless it is missing or says that a token issued this second is dead already."""
         if expires_at is None:
             return now + UNKNOWN_LIFETIME
-        if expires_at > now:
+        if expires_at > now or known:
             return expires_at
         logger.warning(
             "새 토큰의 만료 시각(%s)이 이미 지났습니다: 이 컴퓨터의 시계를 확인하세요", f"{expires_at:%F %R}"
         )
-        return now + LIFETIME
+        return now + UNKNOWN_LIFETIME
 
     def _remember(self, name: str, value: str) -> None:
         try:

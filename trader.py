@@ -17,7 +17,7 @@ from errors import AutoStockError, KISError, Stopping
 from intents import Intent
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
-from ledger import Ledger, LedgerUnwritable
+from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from order_desk import OrderDesk, OrderNotPossible, Ticket
@@ -85,7 +85,7 @@ class Trader:
         """Settle and cancel what is open or unknown; at the start this comes before anything is bought."""
         try:
             self._desk.follow()
-        except KISError as exc:
+        except (KISError, LedgerError) as exc:
             self._say("주문내역", f"[ORDER] 주문내역을 읽지 못함 ({exc}): 끝나지 않은 주문을 그대로 둡니다")
         else:
             self._repeats.forget("주문내역")
@@ -95,10 +95,10 @@ class Trader:
         session = self._hours.session(self._clock.now())
         if session is None:
             return
-        if self._is_due(SELL, self._settings.sell_interval_minutes):
-            self._run(SELL, lambda: self._sell(session, self._strategy.decide_sale))
-        if self._is_due(BUY, self._settings.buy_interval_minutes):
-            self._run(BUY, lambda: self._buy(session))
+        self._run_if_due(
+            SELL, self._settings.sell_interval_minutes, lambda: self._sell(session, self._strategy.decide_sale)
+        )
+        self._run_if_due(BUY, self._settings.buy_interval_minutes, lambda: self._buy(session))
 
     def watch_losses(self) -> None:
         """With STOP_LOSS_PCT set: sell what has fallen that far, as part of the watch job."""
@@ -107,8 +107,12 @@ class Trader:
             self._guard(SELL, lambda: self._sell(session, self._strategy.decide_stop_loss))
 
     def own_symbols(self) -> tuple[str, ...]:
-        """Symbols of which shares count as ours: quoted with the watch list."""
-        return tuple(replay(self._ledger.fills()).quantities)
+        """Symbols of which shares count as ours: quoted with the watch list. None while the books do not answer."""
+        try:
+            return tuple(replay(self._ledger.fills()).quantities)
+        except LedgerUnreadable as exc:
+            self._say("장부", f"장부를 읽지 못함 ({exc}): 시세만 계속합니다")
+            return ()
 
     def read_for_adoption(self) -> dict[str, Position]:
         """What KIS says, with everything settled that its lists can settle. Raises KISError."""
@@ -129,12 +133,14 @@ class Trader:
             return False
         return last is None or now - last >= interval_minutes * 60
 
-    def _run(self, job: str, act: Callable[[], None]) -> None:
+    def _run_if_due(self, job: str, interval_minutes: float, act: Callable[[], None]) -> None:
         """One pass. Its time is on disk before it begins, so that a crash in it is not a second pass."""
         try:
+            if not self._is_due(job, interval_minutes):
+                return
             self._ledger.note_run(job, self._clock.now().timestamp())
-        except LedgerUnwritable as exc:
-            self._say(job, f"[{job}] 실행 기록을 저장하지 못해 건너뜁니다 ({exc})")
+        except LedgerError as exc:
+            self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
             return
         self._guard(job, act)
         self.last_pass_at = self._clock.now()
@@ -142,7 +148,7 @@ class Trader:
     def _guard(self, job: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except (KISError, Skip, OrderNotPossible) as exc:
+        except (KISError, LedgerError, Skip, OrderNotPossible) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
         else:

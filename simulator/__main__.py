@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from clock import SystemClock
@@ -13,21 +12,18 @@ from simulator.core import Simulator
 from simulator.options import Options
 from simulator.server import serve
 
-_HOUR = 3600.0
+_ENDS = {signal.SIGINT, signal.SIGTERM}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve on 127.0.0.1 and say where: two lines, ``KIS <url>`` and ``YAHOO <url>``."""
     chosen = _parser().parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    clock = SystemClock()
-    sim = Simulator(clock, chosen.profile, chosen.seed, chosen.store, Options(hours=chosen.hours))
+    # Blocked before any thread starts and then waited for: an Event that a handler sets can deadlock with its waiter.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    sim = Simulator(SystemClock(), chosen.profile, chosen.seed, chosen.store, Options(hours=chosen.hours))
     with serve(sim, port=chosen.port) as server:
         print(f"KIS {server.url}\nYAHOO {server.url}", flush=True)  # noqa: T201 - the command's output
-        while not clock.wait(stop, _HOUR):
-            pass
+        signal.sigwait(_ENDS)
     sim.close()
     return 0
 

@@ -11,6 +11,14 @@ from typing import Any
 log = logging.getLogger("simulator")
 
 VERSION = 1  # of the documents; raise it when their fields change
+_NOT_THE_FILES_FAULT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_FULL,
+}
 _SCHEMA = "CREATE TABLE IF NOT EXISTS documents (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID"
 
 
@@ -60,9 +68,9 @@ def _open(path: Path) -> sqlite3.Connection:
     """The database at ``path``; one that cannot be read is put aside and a fresh one begun."""
     try:
         return _connect(path)
-    except sqlite3.DatabaseError as exc:
-        if isinstance(exc.__cause__, sqlite3.OperationalError) and "no such" not in str(exc):
-            raise  # locked, or the folder is not ours: nothing is wrong with the file
+    except (sqlite3.DatabaseError, ValueError) as exc:
+        if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _NOT_THE_FILES_FAULT:
+            raise
         aside = path.with_name(path.name + ".bad")
         path.replace(aside)
         for suffix in ("-wal", "-shm"):
@@ -80,9 +88,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous=NORMAL")  # survives the death of the process
         database.execute(_SCHEMA)
         _check(database)
-    except (sqlite3.DatabaseError, ValueError) as exc:
+    except (sqlite3.DatabaseError, ValueError):
         database.close()
-        raise sqlite3.DatabaseError(str(exc)) from exc
+        raise
     return database
 
 
@@ -92,7 +100,8 @@ def _check_version(database: sqlite3.Connection) -> None:
     [tables] = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and version != VERSION:
         raise sqlite3.DatabaseError(f"version {version}")
-    database.execute(f"PRAGMA user_version={VERSION}")
+    if not tables:
+        database.execute(f"PRAGMA user_version={VERSION}")
 
 
 def _check(database: sqlite3.Connection) -> None:

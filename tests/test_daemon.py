@@ -93,8 +93,15 @@ def broker():
 
 def ended(start, *args, **env):
     run = start(*args, **env)
-    status = run.process.wait(30)
+    status = run.process.wait(90)
     return status, run.console.read_text("utf-8")
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
 
 
 # the first start
@@ -129,6 +136,34 @@ def test_a_killed_daemon_comes_back_with_the_same_token(start):
     start().wait_for("[OK]", 16).kill()
     run = start().wait_for("기존 토큰 사용")
     assert run.log().count("새 토큰 발급") == 1
+
+
+def test_a_signal_before_the_first_token_is_a_good_end_too(start, broker):
+    broker.faults.add(Fault("hang", "token"))
+    run = start(KIS_BASE_URL=broker.url, YAHOO_BASE_URL=broker.url)
+    wait_until(lambda: broker.count("token"))
+    status, seconds = run.stop()
+    assert status == 0
+    assert seconds < 5
+    assert "예상하지 못한" not in run.log()
+
+
+def test_killed_during_an_issuance_it_does_not_ask_again_within_the_minute(start, broker):
+    broker.faults.add(Fault("hang", "token"))
+    for _ in range(2):
+        run = start(KIS_BASE_URL=broker.url, YAHOO_BASE_URL=broker.url).wait_for("[시장]")
+        wait_until(lambda: broker.count("token"))
+        run.kill()
+        (run.folder / "trading.log").unlink()
+    assert broker.count("token") == 1
+
+
+def test_a_deleted_log_is_begun_anew(start):
+    run = start(LOG_FILE="logs/x.log", WATCH_INTERVAL_SECONDS="0.3", TOKEN_CHECK_MINUTES="0.01")
+    path = run.folder / "logs" / "x.log"
+    wait_until(lambda: path.exists() and "[OK]" in path.read_text("utf-8"))
+    path.unlink()
+    wait_until(lambda: path.exists() and "TOKEN_CHECK" in path.read_text("utf-8"))
 
 
 def test_a_restart_loop_asks_for_one_token_a_minute(start, broker):
@@ -177,11 +212,14 @@ def test_every_wrong_name_is_told_at_once_without_a_traceback(start, tmp_path):
 
 
 def test_keys_that_kis_refuses_end_it_with_status_two(start, broker):
-    broker.faults.add(Fault("error", "token", code="EGW00103", message="유효하지 않은 AppKey입니다.", status=403))
+    broker.faults.add(
+        Fault("error", "token", code="EGW00103", message=f"유효하지 않은 AppKey입니다: {KEY}", status=403)
+    )
     env = {**REAL, "KIS_REAL_CONFIRM": "7283", "KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
     status, console = ended(start, **env)
     assert status == 2
     assert "KIS_APP_KEY" in console
+    assert KEY not in console
     assert "Traceback" not in console
 
 
@@ -215,7 +253,7 @@ def test_a_deleted_token_file_is_noticed_at_the_next_watch_pass(start):
     run = start(WATCH_INTERVAL_SECONDS="0.3").wait_for("[OK]", 16)
     (run.folder / "api_token.json").unlink()
     run.wait_for("[AUTO_RECOVER] ❌ 자동 복구 실패: 발급 간격 미경과")
-    assert "[AUTO_RECOVER] NVDA 토큰 오류 감지, 자동 복구 시도..." in run.log()
+    assert re.search(r"\[AUTO_RECOVER\] \S+ 토큰 오류 감지, 자동 복구 시도\.\.\.", run.log())
     run.wait_for("[FALLBACK] NVDA KIS 조회 실패").wait_for("(yfinance)")
 
 
@@ -230,9 +268,12 @@ def test_a_watch_list_is_read_again_when_it_changes(start, tmp_path):
 
 
 def test_with_every_host_silent_a_signal_ends_it_within_five_seconds(start, broker):
+    urls = {"KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
+    run = start(**urls, WATCH_INTERVAL_SECONDS="0.5").wait_for("[OK]", 16)
+    asked = broker.count("multprice")
     broker.faults.add(Fault("hang", "kis"))
     broker.faults.add(Fault("hang", "yahoo"))
-    run = start(KIS_BASE_URL=broker.url, YAHOO_BASE_URL=broker.url).wait_for("TOKEN_CHECK] ❌")
+    wait_until(lambda: broker.count("multprice") > asked)
     status, seconds = run.stop()
     assert status == 0
     assert seconds < 5
@@ -285,13 +326,6 @@ def falling(broker, tmp_path):
 def states(folder):
     with closing(sqlite3.connect(folder / "autostock-sim.db")) as db:
         return [state for (state,) in db.execute("SELECT state FROM intents")]
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def test_killed_between_request_and_answer_it_comes_back_with_the_truth(start, broker, falling):

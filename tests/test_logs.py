@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -144,4 +145,16 @@ def test_repeats_are_folded_by_key_and_text():
     assert repeats.admit("NVDA", "x") == "x"
     for number in range(10):
         repeats.admit("NVDA", str(number))
-    assert len(repeats._said) == 3
+    assert sum(map(len, repeats._said.values())) <= 60
+
+
+def test_repeats_may_be_told_from_many_threads():
+    repeats = Repeats(VirtualClock(datetime(2026, 11, 23, 22, 0, tzinfo=KST)))
+
+    def talk(number):
+        for n in range(3000):
+            repeats.admit(f"S{n % 20}", str(n))
+            repeats.forget(f"S{(n + number) % 20}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(talk, range(8)))

@@ -61,7 +61,8 @@ def test_every_session_of_five_years_is_the_librarys(nyse: MarketHours) -> None:
 
     walked = []
     at = new_york("2024-01-01 00:00")
-    while (session := nyse.upcoming(at)).date <= date(2028, 12, 31):
+    for _ in expected:
+        session = nyse.upcoming(at)
         walked.append((session.date, session.open.timestamp(), session.close.timestamp()))
         at = session.close
 

@@ -124,6 +124,7 @@ def test_what_comes_back_blank_in_a_batch_is_asked_alone(house):
         Fault("html", "multprice", status=404),
         Fault("html502", "multprice"),
         Fault("wrong_types", "multprice"),
+        Fault("reset", "multprice"),
     ],
     ids=lambda fault: fault.kind,
 )
@@ -173,12 +174,15 @@ def test_a_blank_answer_never_switches_the_exchange(house):
     assert house.sim.count("price") == asked + 2
 
 
-def test_an_unknown_symbol_is_looked_for_once_an_hour_only(house):
+def test_an_unknown_symbol_is_looked_for_now_and_then_only(house):
     house.started()
     for _ in range(5):
         assert house.api.get_current_price("NOPE") is None
         house.pass_seconds(61)
     assert house.sim.count("price") == 3
+    house.pass_seconds(600)
+    assert house.api.get_current_price("NOPE") is None
+    assert house.sim.count("price") == 6
 
 
 # what the log says
@@ -210,6 +214,17 @@ def test_identical_warnings_are_folded(house, log):
         "[FALLBACK] NVDA KIS 조회 실패 (가격 없음), yfinance 대체 …외 9회",
         "[FALLBACK] NVDA KIS 조회 실패 (가격 없음), yfinance 대체 …외 9회",
     ]
+
+
+def test_a_limit_that_refuses_everything_does_not_hold_the_scan(house):
+    house.started()
+    exchanges_known(house)
+    house.sim.faults.add(
+        Fault("error", "quote", code="EGW00201", message="초당 거래건수를 초과하였습니다.", status=500)
+    )
+    begin = house.clock.monotonic()
+    house.api.get_quotes(SIXTEEN, fresh=True)
+    assert house.clock.monotonic() - begin < 15
 
 
 # silence

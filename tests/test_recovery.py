@@ -93,7 +93,7 @@ def test_sixteen_symbols_on_one_dead_token_cause_one_issuance(house):
     assert house.issued() == 2
 
 
-def test_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(make_house):
+def test_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(make_house, log):
     house = make_house(LivingClock(), options=Options(rate_limit=False), kis_calls_per_second=10_000.0).started()
     for symbol in SIXTEEN:
         house.api.get_quote(symbol)
@@ -111,6 +111,8 @@ def test_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(m
 
     assert all(quote and quote.source == "KIS" for some in results for quote in some)
     assert house.issued() == 2
+    assert house.api.recovery.count == 1
+    assert len(log("토큰 오류 감지")) == len(log("브로커 재초기화 시작")) == 1
     assert house.sim.count("price") - asked <= 2 * len(SIXTEEN)
 
 

@@ -31,6 +31,7 @@ START = datetime(2026, 11, 23, 23, 45, tzinfo=KST)
 PRICE = "/uapi/overseas-price/v1/quotations/price"
 NVDA_LISTING = find_listing("NVDA")
 NVDA = {"AUTH": "", "EXCD": "NAS", "SYMB": "NVDA"}
+ROOT = Path(__file__).parent.parent
 CHART = "/v8/finance/chart/NVDA"
 
 
@@ -535,9 +536,8 @@ def test_real_yfinance_meets_trouble(yahoo, sim, today):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_python_m_simulator(tmp_path, session, number):
-    root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "simulator", "--profile", "paper", "--store", str(tmp_path / "sim.db")]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         kis, yahoo_line = process.stdout.readline().split(), process.stdout.readline().split()
         assert (kis[0], yahoo_line[0]) == ("KIS", "YAHOO")
         assert session.get(yahoo_line[1] + CHART, timeout=5).status_code == 200
@@ -546,6 +546,15 @@ def test_python_m_simulator(tmp_path, session, number):
         process.send_signal(number)
         rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_signal_right_after_the_start_ends_it_as_well():
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-m", "simulator"], cwd=ROOT, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.terminate()
+            process.communicate(timeout=10)
+        assert process.returncode == 0
 
 
 def test_the_brokers_watch_may_ignore_a_step_of_the_daemons_clock(clock):

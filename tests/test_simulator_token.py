@@ -233,10 +233,10 @@ def test_a_memory_of_another_version_is_put_aside(clock, tmp_path):
 
 def test_a_locked_memory_is_not_put_aside(clock, tmp_path, monkeypatch):
     path = tmp_path / "sim.db"
-    Simulator(clock, store=path).close()
     connect = sqlite3.connect
     monkeypatch.setattr("simulator.store.sqlite3.connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
-    with closing(connect(path)) as other:
+    with closing(connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE somebody (elses)")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             Simulator(clock, store=path)

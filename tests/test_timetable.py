@@ -147,6 +147,19 @@ def test_a_quiet_week_issues_one_token_in_each_23_hours_and_50_minutes(quiet, wh
     assert quiet.daemon.api.counts["yfinance"] == 0
 
 
+def test_a_mojito_that_cannot_be_made_is_a_failed_reinit(house, log, monkeypatch):
+    house.started()
+
+    def broken(*_):
+        raise KeyError("mojito")
+
+    monkeypatch.setattr("mojito.KoreaInvestment.__init__", broken)
+    house.pass_seconds(6 * 3600)
+    house.daemon.check_and_refresh_token()
+    assert "[TOKEN_CHECK] ❌ 주기적 재초기화 실패: KeyError" in log("❌")
+    assert house.api.get_quote("NVDA").source == "KIS"
+
+
 def test_a_reinit_that_fails_keeps_the_old_brokers_and_is_tried_at_the_next_check(quiet, when, log):
     def broken():
         raise BrokersNotMade("OSError")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from errors import KISError, NoAnswer, TokenUnavailable
+from errors import NoAnswer, TokenUnavailable
 from kis_broker import parse_issued_token
 from ledger import Issuance
 from simulator import Fault, Options
@@ -47,7 +47,8 @@ def test_a_restart_uses_the_token_in_the_file(house, log):
         *(b"", b"{", b"\xff\xfe\x00garbage", b"[1,2]", b"null"),
         *(b'{"access_token": ""}', b'{"access_token": "abc"}', b'{"access_token": "abc", "expires_at": "soon"}'),
         *(b'{"access_token": null, "expires_at": 9999999999}', b'{"access_token": "abc", "expires_at": 1e400}'),
-        b'{"access_token": 5, "expires_at": 9999999999}',
+        *(b'{"access_token": 5, "expires_at": 9999999999}', b"[" * 200_000),
+        b'{"access_token": "abc", "expires_at": 1' + b"0" * 400 + b"}",
     ],
 )
 def test_a_file_without_a_token_leads_to_one_issuance(house, log, content):
@@ -160,6 +161,7 @@ def test_a_new_token_that_seems_dead_already_is_believed_and_the_clock_doubted(h
     house.daemon.check_and_refresh_token()
 
     assert house.daemon.tokens.state() is TokenState.VALID
+    assert house.daemon.tokens.remaining() <= timedelta(hours=1)
     assert log("시계를 확인하세요")
 
 
@@ -205,10 +207,16 @@ def test_how_long_the_next_attempt_waits(outcomes, age, wait):
     assert seconds_to_wait(history, 1000.0 + age) == wait
 
 
-def test_an_unreadable_history_cannot_be_mistaken_for_none(house):
-    """The attempt is on disk before the request leaves: a process killed in between has it on record."""
-    house.daemon.tokens._ask_kis = lambda: (_ for _ in ()).throw(NoAnswer("killed here"))
-    with pytest.raises(KISError):
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def test_the_attempt_is_on_disk_before_the_request_leaves(house):
+    def die():
+        raise Killed
+
+    house.daemon.tokens._ask_kis = die
+    with pytest.raises(Killed):
         house.daemon.tokens.issue("test")
     assert house.restart().daemon.tokens.wait_seconds() == pytest.approx(SPACING, abs=1)
 
@@ -242,6 +250,50 @@ def make_other_token(house):
     expires = (house.clock.now() + timedelta(hours=24)).timestamp()
     house.token_file.write_text(json.dumps({"access_token": value, "expires_at": int(expires)}), "utf-8")
     return value
+
+
+@pytest.mark.parametrize("hours", [-1, 0])
+def test_a_stale_token_of_another_program_does_not_push_out_a_good_one(house, log, hours):
+    house.started()
+    before = token_in(house)["access_token"]
+    stale = {"access_token": "made-up-and-old", "expires_at": house.clock.now().timestamp() + hours * 3600}
+    house.token_file.write_text(json.dumps(stale), "utf-8")
+
+    house.daemon.check_and_refresh_token()
+
+    assert token_in(house)["access_token"] == before
+    assert house.issued() == 1
+    assert not log("토큰 변경 감지")
+
+
+def test_a_file_deleted_at_the_moment_of_saving_is_missed(house, monkeypatch):
+    house.started()
+    write = house.daemon.tokens._file.write
+
+    def write_and_lose(token):
+        signature = write(token)
+        house.token_file.unlink()
+        return signature
+
+    monkeypatch.setattr(house.daemon.tokens._file, "write", write_and_lose)
+    house.daemon.tokens.save()
+    assert house.daemon.tokens.state() is TokenState.FILE_MISSING
+
+
+def test_what_a_kill_left_of_a_write_is_removed(house):
+    left = house.settings.data_dir / ".api_token.json.abc.tmp"
+    left.write_text("a token")
+    house.daemon.check_and_refresh_token()
+    assert not left.exists()
+
+
+def test_without_a_record_of_attempts_the_first_one_waits(house):
+    house.settings.database_file.write_bytes(b"no database" * 99)
+    house.daemon.check_and_refresh_token()
+    assert house.issued() == 0
+    house.pass_seconds(61)
+    house.daemon.check_and_refresh_token()
+    assert house.issued() == 1
 
 
 def test_garbage_put_into_the_file_is_replaced_by_the_held_token(house, log):
