@@ -23,6 +23,7 @@ _SCALES = [(1 / period, math.sqrt(period)) for period in _PERIODS]
 _CALIBRATION = 0.9  # makes a day's change have the standard deviation that was asked for
 _BETA = 0.7  # share of a symbol's movement that is the whole market's
 _MASK = (1 << 64) - 1
+_LOOKS = 8  # at each session, for its high and low
 _WON = 1380.0  # for a dollar, about
 
 
@@ -93,6 +94,7 @@ class Market:
         self._pins: dict[str, list[_Pin]] = {}
         self._bar = lru_cache(maxsize=4096)(self._finished_bar)
         self._close = lru_cache(maxsize=4096)(self._finished_close)
+        self._look = lru_cache(maxsize=4096)(self._look_at)
         self._day_volume = lru_cache(maxsize=4096)(self._volume_of_day)
 
     def price(self, listing: Listing, at: float) -> Decimal:
@@ -125,6 +127,7 @@ class Market:
             raise ValueError(f"{price} or {base} is no price")
         self._bar.cache_clear()
         self._close.cache_clear()
+        self._look.cache_clear()
         self._pins.setdefault(listing.symbol, []).append(_Pin(at, _exact(price), _exact(base)))
 
     def bar(self, listing: Listing, session: Session, at: float) -> Bar:
@@ -191,10 +194,14 @@ class Market:
     def _make_bar(self, listing: Listing, session: Session, at: float) -> Bar:
         """High and low from a few looks at the session, as one market centre sees only a part of the trades."""
         end = min(max(at, session.opens), session.closes)
-        looks = [session.opens + (end - session.opens) * step / 8 for step in range(9)]
-        prices = [self._seen(listing, session, look) for look in looks]
+        passed = int(_fraction(session, end) * _LOOKS)
+        prices = [self._look(listing, session, step) for step in range(passed + 1)]
+        prices.append(self._seen(listing, session, end))
         volume = self.volume(listing, session, end)
         return Bar(session.date, prices[0], max(prices), min(prices), prices[-1], volume)
+
+    def _look_at(self, listing: Listing, session: Session, step: int) -> Decimal:
+        return self._seen(listing, session, session.opens + (session.closes - session.opens) * step / _LOOKS)
 
     def _seen(self, listing: Listing, session: Session, at: float) -> Decimal:
         pin = self._pinned(listing, at)
