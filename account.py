@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from clock import Clock
-from errors import KISRefusal
+from errors import KISRefusal, NoAnswer
 from kis_trading import ORDER_CODES, KISTrading, read_pages
 from kis_transport import Answer
 from portfolio import Cash, OrderRow, Position, read_cash, read_orders, read_positions
@@ -23,9 +23,9 @@ class OrderList:
     rows: tuple[OrderRow, ...]
     at: float
 
-    def numbers(self) -> frozenset[int]:
-        """Every order number on it."""
-        return frozenset(row.number for row in self.rows)
+    def keys(self) -> frozenset[tuple[str, int]]:
+        """Date and number of every order on it."""
+        return frozenset((row.date, row.number) for row in self.rows)
 
 
 class Account:
@@ -53,27 +53,36 @@ class Account:
         answer = self._recovery.call("주문가능금액", lambda: self._kis.buyable(exchange, symbol, f"{price:.2f}"))
         return read_cash(answer.body)
 
-    def orders(self, first: date, last: date) -> OrderList:
-        """Every order of these New York dates, ours and the owner's own, filled or not."""
-        days = f"{first:%Y%m%d}", f"{last + timedelta(days=1):%Y%m%d}"  # a Korean date may be one ahead
+    def orders(self, first: date, last: date, ours: Collection[str] | None = None) -> OrderList:
+        """Every order of these New York dates, ours and the owner's own, filled or not.
+
+        A day more on both sides is asked for: Korea's date may be one ahead, and what a broker files under New York's
+        calendar date may belong to the session that began in the evening of it (protocol §9.3).
+        """
+        days = f"{first - timedelta(days=1):%Y%m%d}", f"{last + timedelta(days=1):%Y%m%d}"
         rows = read_pages(
             lambda context: self._recovery.call("주문내역", lambda: self._kis.orders_page(*days, context)), "output"
         )
-        found = {order.key: order for order in self._open_orders()}
-        found.update({order.key: order for order in read_orders(rows)})
-        return OrderList(tuple(found.values()), self._clock.monotonic())
+        found = read_orders([*self._open_rows(), *rows], ours)
+        return OrderList(tuple(found), self._clock.monotonic())
 
-    def _open_orders(self) -> list[OrderRow]:
-        """KIS's other list of the same orders; where a mode does not have it, the first alone must do (§8.1)."""
+    def _open_rows(self) -> list[Mapping[str, Any]]:
+        """KIS's other list of the same orders; where a host does not have it, the first alone must do (§8.1)."""
         if not self._lists_open_orders:
             return []
         try:
-            rows = read_pages(
+            return read_pages(
                 lambda context: self._recovery.call("미체결", lambda: self._kis.open_orders_page(context)), "output"
             )
-        except KISRefusal:
-            if not self._kis.paper:
+        except (KISRefusal, NoAnswer) as exc:
+            if not _is_missing(exc):
                 raise
             self._lists_open_orders = False
             return []
-        return read_orders(rows)
+
+
+def _is_missing(exc: KISRefusal | NoAnswer) -> bool:
+    """Whether the host does not know the call at all (§5.2, §10)."""
+    if isinstance(exc, KISRefusal):
+        return exc.code in ("OPSQ0002", "EGW02006", "90000000")
+    return exc.status == 404

@@ -138,12 +138,20 @@ def run_adopt(daemon: TradingScheduler, *, own: str, sure: bool) -> int:
     if broken:
         print(f"{settings.database_file.name} 사용 불가 ({daemon.ledger.fault}): 옆으로 옮기고 새로 만듭니다.")
         print("데몬이 산 주식이 있었다면 --own 종목,종목 으로 알려 주세요. 나머지는 직접 사신 것으로 봅니다.")
-    if not sure and input("이대로 받아들일까요? [y/N] ").strip().lower() not in ("y", "yes", "ㅛ", "예", "네"):
+    if not sure and not _confirmed():
         print("아무것도 바꾸지 않았습니다.")
         return 0
     kept = _write(daemon, adoption, broken)
     print(f"받아들였습니다. 옛 장부: {kept}")
     return 0
+
+
+def _confirmed() -> bool:
+    try:
+        answer = input("이대로 받아들일까요? [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        return False
+    return answer.strip().lower() in ("y", "yes", "ㅛ", "예", "네")
 
 
 def _write(daemon: TradingScheduler, adoption: Adoption, broken: bool) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 
@@ -40,6 +41,8 @@ LIVE = UNSETTLED | {State.PREPARED, State.OPEN}
 ENOUGH_LOOKS = 3  # complete reads without the order before it counts as absent
 ENOUGH_SECONDS = 300.0  # over which those reads are spread
 FINAL_LOOKS = 2  # complete reads that must agree before an order counts as ended
+FINAL_SECONDS = 120.0  # between them: fills may be listed late
+AFTER_HOURS = 5 * 3600.0  # seconds after the close in which a row that still shows open shares is believed
 CLOCK_SLACK = 7.0  # seconds by which KIS's order time may lie before our sending it (whole seconds on both sides)
 
 
@@ -59,8 +62,9 @@ class Intent:
     state: State
     created_at: float
     sent_at: float | None = None  # by KIS's clock
-    known: frozenset[int] = frozenset()  # order numbers that were on KIS's list before the sending
+    known: frozenset[tuple[str, int]] = frozenset()  # date and number of what KIS listed before the sending
     number: int | None = None
+    order_date: str = ""  # YYYYMMDD, KIS's, once it was seen on a list; numbers may return on other dates
     answer: str = ""
     filled: int = 0
     fill_price: Decimal = Decimal(0)
@@ -77,6 +81,11 @@ class Intent:
     def live(self) -> bool:
         """Whether something may still happen to it."""
         return self.state in LIVE
+
+    @property
+    def seems_ended(self) -> bool:
+        """The last read showed no open shares; one more must agree."""
+        return self.ending == _ENDING
 
     @property
     def reserved(self) -> Decimal:
@@ -133,33 +142,65 @@ def never_sent(intent: Intent, reason: str, now: float) -> Intent:
 # what KIS's list proves
 
 
-def settle(intent: Intent, rows: Collection[OrderRow], taken: Collection[int], now: float, over: bool) -> Intent:
+def settle(intent: Intent, rows: Collection[OrderRow], others: Collection[Intent], now: float, over: bool) -> Intent:
     """The intent after a complete read of its day's orders.
 
-    ``taken`` are the numbers bound to other intents; ``over`` says that its session has closed.
+    ``others`` are intents that may own some of the rows; ``over`` says that its session has closed.
     """
     if intent.state in (State.SENT, State.UNKNOWN, State.ABSENT):
-        return _look_for(intent, rows, taken, now, over)
+        return _look_for(intent, rows, others, now, over)
     if intent.state is State.OPEN:
         return _follow(intent, rows, now, over)
     return intent
 
 
-def candidates(intent: Intent, rows: Iterable[OrderRow], taken: Collection[int]) -> list[OrderRow]:
-    """The rows that could be this intent: new orders, not ours yet, equal in everything KIS tells."""
+def late_fill(intent: Intent, rows: Collection[OrderRow]) -> Intent:
+    """An intent that has ended, with a fill that was listed only afterwards."""
+    for row in rows_of(intent, rows):
+        intent = _with_fill(intent, row)
+    return intent
+
+
+def rows_of(intent: Intent, rows: Iterable[OrderRow]) -> list[OrderRow]:
+    """The rows of a bound intent's own order; it may stand on two lists."""
+    return [row for row in rows if intent.number is not None and _is_its_own(row, intent)]
+
+
+def _is_its_own(row: OrderRow, intent: Intent) -> bool:
+    if (row.number, row.symbol) != (intent.number, intent.symbol) or row.original is not None:
+        return False
+    if intent.order_date:
+        return row.date == intent.order_date
+    return (row.date, row.number) not in intent.known and _near(row.date, intent.session)
+
+
+def _near(listed: str, session: str) -> bool:
+    """Whether KIS's date of an order may belong to this session: its date, or the day before or after."""
+    if not re.fullmatch(r"\d{8}", listed):
+        return True
+    day = date(int(listed[:4]), int(listed[4:6]), int(listed[6:]))
+    return abs((day - date.fromisoformat(session)).days) <= 1
+
+
+def candidates(intent: Intent, rows: Iterable[OrderRow], others: Collection[Intent]) -> list[OrderRow]:
+    """The rows that could be this intent: new orders of nobody else, equal in everything KIS tells for sure."""
     limit = Decimal(intent.limit)
     found = {
-        row.number: row  # an order may stand on two lists
+        (row.date, row.number): row  # an order may stand on two lists
         for row in rows
         if row.original is None
-        and row.number not in taken
-        and row.number not in intent.known
+        and (row.date, row.number) not in intent.known
+        and _near(row.date, intent.session)
         and (row.symbol, row.side, row.quantity) == (intent.symbol, intent.side, intent.quantity)
         and row.limit in (0, limit)
-        and _not_before(row, intent)
-        and _may_be_a_programs(row)
+        and not any(other.number is not None and _is_its_own(row, other) for other in others)
     }
     return list(found.values())
+
+
+def _fits_closely(row: OrderRow, intent: Intent) -> bool:
+    """Whether time and channel, which clocks and names may blur, speak for it as well."""
+    return _not_before(row, intent) and _may_be_a_programs(row)
 
 
 def _not_before(row: OrderRow, intent: Intent) -> bool:
@@ -174,48 +215,70 @@ def _not_before(row: OrderRow, intent: Intent) -> bool:
 
 def _may_be_a_programs(row: OrderRow) -> bool:
     channel = row.channel.replace(" ", "").upper()
-    return not channel or channel.startswith("OPENAPI")
+    return not channel or "API" in channel
 
 
-def _look_for(intent: Intent, rows: Collection[OrderRow], taken: Collection[int], now: float, over: bool) -> Intent:
-    found = candidates(intent, rows, taken)
-    if len(found) == 1:
-        bound = replace(intent, state=State.OPEN, number=found[0].number, looks=0, first_look_at=None)
+def _look_for(intent: Intent, rows: Collection[OrderRow], others: Collection[Intent], now: float, over: bool) -> Intent:
+    found = candidates(intent, rows, others)
+    sure = [row for row in found if _fits_closely(row, intent)]
+    if len(sure) == 1:
+        number, day = sure[0].number, sure[0].date
+        bound = replace(intent, state=State.OPEN, number=number, order_date=day, looks=0, first_look_at=None, ending="")
         return _follow(bound, rows, now, over)
-    if found:
+    if found:  # one that fits but for its time or channel may be ours as well: never say that it does not exist
         numbers = ", ".join(str(row.number) for row in found)
         return replace(intent, state=State.AMBIGUOUS, answer=f"후보 주문 {numbers}")
     return _not_found(intent, now, over)
 
 
+_OVER, _ENDING, _MISSING = "장 마감 뒤 확인 중", "끝났는지 확인 중", "주문내역에 없어 확인 중"
+
+
 def _not_found(intent: Intent, now: float, over: bool) -> Intent:
-    first = intent.first_look_at if intent.first_look_at is not None else now
-    after_close = intent.ending == _OVER
-    looks = intent.looks + 1 if over == after_close else 1
-    looked = replace(intent, looks=looks, first_look_at=first, ending=_OVER if over else "")
-    if over and looks >= FINAL_LOOKS:
+    looked = _looked(intent, now, _OVER if over else "")
+    if over and _agreed(looked, now):
         return replace(looked, state=State.NOT_ACCEPTED, closed_at=now, ending="접수되지 않음")
-    if not over and looks >= ENOUGH_LOOKS and now - first >= ENOUGH_SECONDS:
+    spread = now - (looked.first_look_at or now)
+    if not over and looked.looks >= ENOUGH_LOOKS and spread >= ENOUGH_SECONDS:
         return replace(looked, state=State.ABSENT)
     return looked
 
 
-_OVER = "장 마감 뒤 확인 중"
+def _looked(intent: Intent, now: float, verdict: str) -> Intent:
+    """One more complete read that speaks for ``verdict``; a read for another one begins the count anew."""
+    if intent.ending == verdict and intent.first_look_at is not None:
+        return replace(intent, looks=intent.looks + 1)
+    return replace(intent, looks=1, first_look_at=now, ending=verdict)
+
+
+def _agreed(intent: Intent, now: float) -> bool:
+    return intent.looks >= FINAL_LOOKS and now - (intent.first_look_at or now) >= FINAL_SECONDS
 
 
 def _follow(intent: Intent, rows: Collection[OrderRow], now: float, over: bool) -> Intent:
-    row = next((row for row in rows if row.number == intent.number and row.symbol == intent.symbol), None)
-    if row is None:
-        return _ended(intent, now, "만료") if over else intent
-    seen = _with_fill(intent, row)
-    filled = seen.filled
-    if filled >= intent.quantity:
+    own = rows_of(intent, rows)
+    if not own:
+        return _lost(intent, now, over)
+    seen = replace(intent, order_date=own[0].date)
+    for row in own:
+        seen = _with_fill(seen, row)
+    latest = max(own, key=lambda row: row.filled)
+    if seen.filled >= seen.quantity:
         return replace(seen, state=State.DONE, closed_at=now, ending="체결")
-    if row.rejected and not filled:
-        return replace(seen, state=State.REFUSED, closed_at=now, answer=row.rejected, ending="거부")
-    if row.open == 0 or over:
-        return _ended(seen, now, "취소" if intent.cancels or not over else "만료")
-    return replace(seen, looks=0)
+    if latest.rejected and not seen.filled:
+        return replace(seen, state=State.REFUSED, closed_at=now, answer=latest.rejected, ending="거부")
+    if latest.open > 0 and now < intent.closes_at + AFTER_HOURS:
+        return replace(seen, looks=0, first_look_at=None, ending="")
+    return _ended(seen, now, over)
+
+
+def _lost(intent: Intent, now: float, over: bool) -> Intent:
+    """KIS gave a number, and no complete list shows it. At the end of the day that is for a person to judge."""
+    looked = _looked(intent, now, _MISSING)
+    if over and _agreed(looked, now) and now - (looked.first_look_at or now) >= ENOUGH_SECONDS:
+        answer = f"접수된 주문번호 {intent.number}이(가) 주문내역에 없음"
+        return replace(looked, state=State.AMBIGUOUS, answer=answer)
+    return looked
 
 
 def _with_fill(intent: Intent, row: OrderRow) -> Intent:
@@ -226,10 +289,11 @@ def _with_fill(intent: Intent, row: OrderRow) -> Intent:
     return replace(intent, filled=min(row.filled, intent.quantity), fill_price=price)
 
 
-def _ended(intent: Intent, now: float, how: str) -> Intent:
+def _ended(intent: Intent, now: float, over: bool) -> Intent:
     """An end without a complete fill is believed when two complete reads agree: a fill may race a cancel."""
-    looks = intent.looks + 1
-    if looks < FINAL_LOOKS:
-        return replace(intent, looks=looks)
+    looked = _looked(intent, now, _ENDING)
+    if not _agreed(looked, now):
+        return looked
+    how = "취소" if intent.cancels or not over else "만료"
     ending = f"일부 체결 뒤 {how}" if intent.filled else how
-    return replace(intent, looks=looks, state=State.DONE, closed_at=now, ending=ending)
+    return replace(looked, state=State.DONE, closed_at=now, ending=ending)

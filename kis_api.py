@@ -98,23 +98,30 @@ class KISAPIClient:
         return self._ask_sources([symbol], retry_count)[symbol]
 
     def get_quotes(
-        self, symbols: Iterable[str], *, fresh: bool = False, strategy: bool = False
+        self, symbols: Iterable[str], *, fresh: bool = False, max_age: float | None = None, strategy: bool = False
     ) -> dict[str, Quote | None]:
         """A quote or None for each symbol, with as few requests as KIS allows.
 
-        ``fresh`` passes over the cache; in a ``strategy`` pass the log shows every quote that was looked at.
+        ``fresh`` passes over the cache, ``max_age`` over what is older than so many seconds in it; in a ``strategy``
+        pass the log shows every quote that was looked at.
         """
         wanted = list(dict.fromkeys(symbols))
         quotes: dict[str, Quote | None] = dict.fromkeys(wanted)
         if wanted and not (self._token_was_mended(wanted[0], 0) or fresh):
             with self._cache_lock:
                 quotes.update({symbol: self._cache.get(symbol) for symbol in wanted})
+            quotes = {symbol: quote if self._is_young(quote, max_age) else None for symbol, quote in quotes.items()}
         missing = [symbol for symbol, quote in quotes.items() if quote is None]
         quotes.update(self._ask_sources(missing, 0))
         if strategy:
             for quote in filter(None, quotes.values()):
                 _say_ok(logging.INFO, quote)
         return quotes
+
+    def _is_young(self, quote: Quote | None, max_age: float | None) -> bool:
+        if quote is None or max_age is None:
+            return True
+        return (self._clock.now() - quote.at).total_seconds() <= max_age
 
     # brokers
 
@@ -156,24 +163,24 @@ class KISAPIClient:
             return not waiting
 
     def _ask_sources(self, symbols: Sequence[str], retry_count: int) -> dict[str, Quote | None]:
-        from_kis = self._ask_kis(symbols, retry_count)
+        """KIS for all of them first, then the second source for what is missing; kept as it comes in."""
+        from_kis: dict[str, Quote | str] = {}
+        if self._batches and len(symbols) > 1:
+            from_kis.update(self._ask_in_batches(symbols))
+        for symbol in symbols:
+            answer = from_kis.get(symbol) or self._ask_alone(symbol, retry_count)
+            from_kis[symbol] = answer
+            if isinstance(answer, Quote):
+                self._note(symbol, answer)
         quotes: dict[str, Quote | None] = {}
         for symbol in symbols:
             answer = from_kis[symbol]
-            quote = answer if isinstance(answer, Quote) else self._ask_second_source(symbol, answer)
-            quotes[symbol] = quote
-            self._note(symbol, quote)
+            if isinstance(answer, Quote):
+                quotes[symbol] = answer
+            else:
+                quotes[symbol] = self._ask_second_source(symbol, answer)
+                self._note(symbol, quotes[symbol])
         return quotes
-
-    def _ask_kis(self, symbols: Sequence[str], retry_count: int) -> dict[str, Quote | str]:
-        """A quote, or the reason why there is none, for each symbol."""
-        found: dict[str, Quote | str] = {}
-        if self._batches and len(symbols) > 1:
-            found.update(self._ask_in_batches(symbols))
-        for symbol in symbols:
-            if symbol not in found:
-                found[symbol] = self._ask_alone(symbol, retry_count)
-        return found
 
     def _ask_in_batches(self, symbols: Sequence[str]) -> dict[str, Quote | str]:
         """What multprice tells; what it leaves blank, and everything while it is refused, is missing here."""

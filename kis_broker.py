@@ -37,7 +37,7 @@ class _Switch:
     A call that comes from no broker of ours goes to ``requests``, as mojito wrote it.
     """
 
-    def get(self, url: str, headers: Mapping[str, str], params: Mapping[str, str]) -> Any:
+    def get(self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None) -> Any:
         transport = _transport.get()
         if transport is None:
             return requests.get(url, headers=headers, params=params)  # noqa: S113 - mojito's own call

@@ -16,7 +16,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from clock import Clock, DeadlineExceeded
-from errors import NoAnswer, RateLimited, TokenRejected
+from errors import KISRefusal, NoAnswer, RateLimited, TokenRejected
 from kis_codes import check_answer, no_kis_answer
 from rate_limit import RateLimiter
 
@@ -67,15 +67,35 @@ class Answer:
 class DialingAdapter(HTTPAdapter):
     """requests' adapter that can open a connection ahead of the request which will use it."""
 
-    def connect(self, url: str, timeout: float) -> None:
-        """Open a connection to the host of ``url`` and keep it for the next request. Raises as urllib3 does."""
-        pool = self.poolmanager.connection_from_url(url)
+    _dialled: Any = None
+
+    def close(self) -> None:
+        """Close the pools, and a connection that was opened and never used."""
+        super().close()
+        if self._dialled is not None:
+            self._dialled.close()
+
+    def connect(self, url: str, timeout: float, verify: bool | str = True) -> None:
+        """Open a connection to the host of ``url`` and keep it for the next request. Raises as urllib3 does.
+
+        The pool is found exactly as ``send`` finds it, TLS settings included: otherwise another connection would
+        carry the request.
+        """
+        request = requests.Request("POST", url).prepare()
+        pool: Any = self.get_connection_with_tls_context(request, verify)
+        self.cert_verify(pool, url, verify, None)  # type: ignore[no-untyped-call]
         connection = pool._get_conn(timeout=timeout)
         connection.timeout = timeout
-        try:
-            connection.connect()
-        finally:
-            pool._put_conn(connection)
+        self._dialled = connection
+        connection.connect()
+
+        def hand_over(timeout: float | None = None) -> Any:
+            """The open connection, once. The pool's own check would throw it away: the session tickets that a
+            TLS 1.3 server sends right after the handshake make it look like one that the server has closed."""
+            del pool._get_conn
+            return connection
+
+        pool._get_conn = hand_over
 
 
 def new_session() -> requests.Session:
@@ -92,6 +112,27 @@ def token_mark(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
+class ServerClock:
+    """How far KIS's clock is ahead of ours, from the ``Date`` of its answers; it outlives the pools."""
+
+    def __init__(self) -> None:
+        self._heard: tuple[str, float] | None = None
+
+    def heard(self, date: str | None, received: float) -> None:
+        """An answer came in at ``received`` (our epoch seconds)."""
+        if date is not None:
+            self._heard = (date, received)
+
+    def offset(self) -> float:
+        """Seconds to add to our clock, to the second; 0 where KIS has never said."""
+        if self._heard is None:
+            return 0.0
+        try:
+            return parsedate_to_datetime(self._heard[0]).timestamp() - self._heard[1]
+        except (ValueError, TypeError):
+            return 0.0
+
+
 class KISTransport:
     """Requests in, answers or errors of our tree out. Safe for several threads."""
 
@@ -101,23 +142,16 @@ class KISTransport:
         limiter: RateLimiter,
         clock: Clock,
         stop: threading.Event,
+        server: ServerClock | None = None,
+        clean: Callable[[str], str] = str,
     ) -> None:
+        self._server = server or ServerClock()
+        self._clean = clean
         self._new_session = new_session
         self._session = new_session()
         self._limiter = limiter
         self._clock = clock
         self._stop = stop
-        self._date: tuple[str, float] | None = None
-
-    def server_offset(self) -> float:
-        """Seconds by which KIS's clock is ahead of ours, to the second, from the last answer; 0 without one."""
-        if self._date is None:
-            return 0.0
-        text, received = self._date
-        try:
-            return parsedate_to_datetime(text).timestamp() - received
-        except ValueError:
-            return 0.0
 
     def get(
         self,
@@ -162,7 +196,7 @@ class KISTransport:
     def _dial(self, session: requests.Session, url: str) -> None:
         adapter: Any = session.get_adapter(url)
         try:
-            self._clock.within(CONNECT_TIMEOUT + 1, lambda: adapter.connect(url, CONNECT_TIMEOUT))
+            self._clock.within(CONNECT_TIMEOUT + 1, lambda: adapter.connect(url, CONNECT_TIMEOUT, session.verify))
         except DeadlineExceeded:
             raise NoAnswer("연결 시간 초과") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
@@ -192,17 +226,21 @@ class KISTransport:
             answer = self._clock.within(times.deadline, lambda: self._exchange(exchange, times))
         except DeadlineExceeded:
             raise NoAnswer("응답 시간 초과") from None
-        if "date" in answer.headers:
-            self._date = (answer.headers["date"], self._clock.now().timestamp())
+        self._server.heard(answer.headers.get("date"), self._clock.now().timestamp())
         try:
             check_answer(answer.status, answer.body)
-        except TokenRejected as exc:
-            exc.mark = token_mark(_bearer(headers))
-            raise
-        except RateLimited:
-            self._limiter.slow_down()
-            raise
+        except KISRefusal as exc:
+            if isinstance(exc, RateLimited):
+                self._limiter.slow_down()
+            raise self._cleaned(exc, headers) from None
         return answer
+
+    def _cleaned(self, refusal: KISRefusal, headers: Mapping[str, str] | None) -> KISRefusal:
+        """The refusal without secrets in KIS's own words, and with the mark of the token that was sent."""
+        cleaned = type(refusal)(self._clean(refusal.code), self._clean(refusal.message), refusal.status)
+        if isinstance(cleaned, TokenRejected):
+            cleaned.mark = token_mark(_bearer(headers))
+        return cleaned
 
     def _exchange(self, exchange: _Exchange, times: _Times) -> Answer:
         """One request on the wire; exceptions carry no URL, because the URL may carry the account number."""

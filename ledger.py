@@ -51,8 +51,9 @@ _MIGRATIONS = (
         state TEXT NOT NULL,
         created_at REAL NOT NULL,
         sent_at REAL,
-        known TEXT NOT NULL,          -- JSON list of the order numbers KIS listed before the sending
+        known TEXT NOT NULL,          -- JSON: date and number of what KIS listed before
         number INTEGER,               -- KIS's order number
+        order_date TEXT NOT NULL,     -- KIS's date of it
         answer TEXT NOT NULL,
         filled INTEGER NOT NULL,
         fill_price TEXT NOT NULL,     -- USD, average
@@ -66,13 +67,18 @@ _MIGRATIONS = (
         was_unknown INTEGER NOT NULL
     );
     CREATE INDEX intents_by_state ON intents (state);
+    CREATE INDEX intents_by_session ON intents (session);
+    CREATE INDEX intents_by_symbol ON intents (symbol);
     CREATE TABLE fills (
+        id INTEGER PRIMARY KEY,       -- the order of the books: clocks may step
         intent INTEGER NOT NULL REFERENCES intents (id),
         at REAL NOT NULL,             -- when the fill was seen
         quantity INTEGER NOT NULL,    -- shares more than before
         price TEXT NOT NULL           -- USD, of these shares
     );
     CREATE TABLE corrections (
+        id INTEGER PRIMARY KEY,
+        after_fill INTEGER NOT NULL,  -- its place among the fills
         at REAL NOT NULL,
         symbol TEXT NOT NULL,
         quantity INTEGER NOT NULL,    -- shares added to (+) or taken from (-) what counts as ours
@@ -208,38 +214,45 @@ class Ledger:
             more = intent.filled - before[0]
             if more > 0:
                 amount = intent.fill_price * intent.filled - Decimal(before[1]) * before[0]
-                db.execute("INSERT INTO fills VALUES (?, ?, ?, ?)", (intent.id, now, more, str(amount / more)))
+                seen_at = min(now, intent.closes_at)  # what is seen after the close was filled before it
+                values = (intent.id, seen_at, more, str(amount / more))
+                db.execute("INSERT INTO fills (intent, at, quantity, price) VALUES (?, ?, ?, ?)", values)
 
-    def intents(self, *, live: bool = False, session: str | None = None) -> list[Intent]:
-        """Intents, oldest first: all, those that something may still happen to, or those of a New York date."""
+    def intents(self, *, live: bool = False, session: str | None = None, symbol: str | None = None) -> list[Intent]:
+        """Intents, oldest first: all, those that something may still happen to, those of a New York date or symbol."""
         where, values = ["1"], list[object]()
         if live:
             where.append(f"state IN ({', '.join('?' * len(LIVE))})")
             values += [state.value for state in LIVE]
-        if session is not None:
-            where.append("session = ?")
-            values.append(session)
+        for column, value in (("session", session), ("symbol", symbol)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
         sql = f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents WHERE {' AND '.join(where)} ORDER BY id"
         return [_intent(row) for row in self._read(sql, tuple(values))]
 
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""
         rows = self._read(
-            "SELECT f.at, i.symbol, i.side, f.quantity, f.price, i.krw_per_usd, i.id FROM fills f "
+            "SELECT f.at, i.symbol, i.side, f.quantity, f.price, i.krw_per_usd, i.id, f.id, 0 FROM fills f "
             "JOIN intents i ON i.id = f.intent UNION ALL "
-            "SELECT at, symbol, CASE WHEN quantity < 0 THEN ? ELSE ? END, ABS(quantity), price, NULL, NULL "
-            "FROM corrections ORDER BY 1, 7",
+            "SELECT at, symbol, CASE WHEN quantity < 0 THEN ? ELSE ? END, ABS(quantity), price, NULL, NULL, "
+            "after_fill, id FROM corrections ORDER BY 8, 9",
             (Side.SELL.value, Side.BUY.value),
         )
         return [
             Fill(at, symbol, Side(side), quantity, Decimal(price), Decimal(rate) if rate else None, intent)
-            for at, symbol, side, quantity, price, rate, intent in rows
+            for at, symbol, side, quantity, price, rate, intent, _, _ in rows
         ]
 
     def correct(self, at: float, symbol: str, quantity: int, price: Decimal, reason: str) -> None:
         """Add shares to what counts as ours, or take them away (adopt). Raises LedgerUnwritable."""
         with self._write() as db:
-            db.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?)", (at, symbol, quantity, str(price), reason))
+            db.execute(
+                "INSERT INTO corrections (after_fill, at, symbol, quantity, price, reason) "
+                "VALUES ((SELECT COALESCE(MAX(id), 0) FROM fills), ?, ?, ?, ?, ?)",
+                (at, symbol, quantity, str(price), reason),
+            )
 
     # the timetable and the day
 
@@ -314,6 +327,7 @@ _INTENT_COLUMNS = (
         "sent_at",
         "known",
         "number",
+        "order_date",
         "answer",
         "filled",
         "fill_price",
@@ -326,7 +340,7 @@ _INTENT_COLUMNS = (
 _TO_TEXT: dict[str, Callable[[Any], object]] = {
     "side": lambda side: side.value,
     "state": lambda state: state.value,
-    "known": lambda numbers: json.dumps(sorted(numbers)),
+    "known": lambda keys: json.dumps(sorted(keys)),
     "fill_price": str,
     "was_unknown": int,
     "krw_per_usd": lambda rate: None if rate is None else str(rate),
@@ -334,7 +348,7 @@ _TO_TEXT: dict[str, Callable[[Any], object]] = {
 _FROM_TEXT: dict[str, Callable[[Any], object]] = {
     "side": Side,
     "state": State,
-    "known": lambda text: frozenset(json.loads(text)),
+    "known": lambda text: frozenset((day, number) for day, number in json.loads(text)),
     "fill_price": Decimal,
     "was_unknown": bool,
     "krw_per_usd": lambda text: None if text is None else Decimal(text),

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from exchange_book import ExchangeBook
 from kis_api import KISAPIClient
 from kis_broker import Access, BrokerSet, IssuedToken, ask_for_token
 from kis_trading import KISTrading
-from kis_transport import KISTransport, new_session
+from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
 from logs import Redactor, Repeats
 from market_hours import MarketHours
@@ -273,6 +273,7 @@ class TradingScheduler:
     def watch(self) -> None:
         """Ask the sources for every symbol and fill the cache that everyone else reads."""
         self.api.get_quotes([*self.stocks.current().symbols, *self.trader.own_symbols()], fresh=True)
+        self.trader.is_halted()
         self.trader.watch_losses()
         if self.api.recovery.waiting:
             self.table.after(self.tokens.wait_seconds() + 0.05, "복구", guarded(self.watch_in_session))
@@ -371,9 +372,9 @@ def build(
         margin=timedelta(minutes=settings.token_renew_margin_minutes),
         on_token=redactor.add,
     )
-    access = _access(settings, tokens)
+    access, server = _access(settings, tokens), ServerClock()
     api = KISAPIClient(
-        lambda: BrokerSet(access, KISTransport(kis_session, limiter, clock, stop)),
+        lambda: BrokerSet(access, KISTransport(kis_session, limiter, clock, stop, server, redactor.clean)),
         tokens,
         YahooPrices(clock, stop, settings.yahoo_base_url, settings.data_dir / "yfinance-cache", yahoo_session),
         ExchangeBook(lambda: stocks.current().exchanges, ledger, clock),
@@ -392,7 +393,7 @@ def build(
         api.recovery,
         clock,
         timeout=settings.order_timeout_minutes * 60,
-        server_offset=lambda: api.transport.server_offset(),
+        server_offset=server.offset,
         point=point,
     )
     strategy = load_strategy(settings.strategy, Rules.from_settings(settings))
@@ -458,7 +459,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = Settings.load(os.environ, Path(".env"))
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
-    with process(settings) as (settings, parts):
+    with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
         with closing(daemon):
             if arguments.command == "adopt":
@@ -469,10 +470,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def process(settings: Settings) -> Iterator[tuple[Settings, dict[str, Any]]]:
+def process(settings: Settings, *, asks: bool) -> Iterator[tuple[Settings, dict[str, Any]]]:
     """The lock, the log, the signals and the world around a daemon, from first to last.
 
-    Raises SettingsError, AlreadyRunning.
+    A command that ``asks`` is simply ended by Ctrl+C. Raises SettingsError, AlreadyRunning.
     """
     os.umask(0o077)  # whatever is written here is the owner's alone
     clock, stop = SystemClock(), threading.Event()
@@ -480,7 +481,7 @@ def process(settings: Settings) -> Iterator[tuple[Settings, dict[str, Any]]]:
     try:
         redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
         start_logging(settings, clock, redactor)
-        with signals_set(stop), world(settings, clock) as settings:
+        with nullcontext() if asks else signals_set(stop), world(settings, clock) as settings:
             yield settings, {"clock": clock, "stop": stop, "redactor": redactor}
     finally:
         lock.release()

@@ -19,12 +19,18 @@ _WEEKDAYS = "월화수목금토일"
 
 @dataclass(frozen=True)
 class Session:
-    """One trading day. Instants are aware and in UTC; the market trades from ``open`` up to, not at, ``close``."""
+    """One trading day. Instants are aware and in UTC; we trade from ``open`` up to, not at, ``close``."""
 
     date: date  # New York's
     open: datetime
     close: datetime
     is_half_day: bool = False
+    market_close: datetime | None = None  # where the owner's hours end before the market's
+
+    @property
+    def ends(self) -> datetime:
+        """When the market itself closes: day orders live until then, whatever the owner's hours are."""
+        return self.market_close or self.close
 
 
 def last_order_time(session: Session, order_timeout_minutes: float) -> datetime:
@@ -172,7 +178,8 @@ class MarketHours:
             return session
         opens = max(session.open, _in_new_york(day, self._start)) if self._start else session.open
         closes = min(session.close, _in_new_york(day, self._end)) if self._end else session.close
-        return replace(session, open=opens, close=closes) if opens < closes else None
+        ends = session.close if closes < session.close else None
+        return replace(session, open=opens, close=closes, market_close=ends) if opens < closes else None
 
 
 def _utc(now: datetime) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -22,6 +22,7 @@ from intents import (
     after_answer,
     after_refusal,
     after_silence,
+    late_fill,
     never_sent,
     settle,
 )
@@ -37,6 +38,7 @@ LIST_AGE = 60.0  # seconds that a complete read of the orders may be old when an
 MOST_CANCELS = 5
 CANCEL_PAUSE = 60.0  # seconds before the second cancel, twice that before the third, …
 BEFORE_CLOSE = 60.0  # seconds before the close at which everything open is cancelled
+BELIEVE_CLOSE_AFTER = 300.0  # seconds after the sending in which no clock may say that the day is over
 
 
 class OrderNotPossible(AutoStockError):
@@ -87,7 +89,7 @@ class OrderDesk:
         self._in_flight = threading.Lock()
         self._born: dict[int, float] = {}  # monotonic birth of intents of this process: deaf to steps of the clock
         self._live = {intent.id: intent for intent in ledger.intents(live=True)}
-        self._broken: str | None = None
+        self._unsaved: dict[int, Intent] = {}
         self._settled_once = not self._live
         self._recover_from_restart()
 
@@ -114,8 +116,8 @@ class OrderDesk:
         """Why the books cannot be trusted to open a position, or None."""
         if self._ledger.fault:
             return f"데이터베이스 사용 불가 ({self._ledger.fault})"
-        if self._broken:
-            return self._broken
+        if self._unsaved:
+            return "장부에 쓰지 못한 것이 있음"
         if any(intent.state is State.AMBIGUOUS for intent in self._live.values()):
             return "어느 주문인지 가릴 수 없는 주문이 있음 (python main.py adopt)"
         if not self._settled_once:
@@ -136,7 +138,6 @@ class OrderDesk:
             try:
                 self._recovery.call("주문", lambda: self._send_anew(ticket, listed, sent), patient=False)
             except LedgerUnwritable as exc:
-                self._break(exc)
                 raise OrderNotPossible(str(exc)) from exc
             except KISError as exc:
                 if not sent:
@@ -148,6 +149,8 @@ class OrderDesk:
             raise OrderNotPossible("끝나지 않은 주문이 있음")
         if self._clock.monotonic() - listed.at > LIST_AGE:
             raise OrderNotPossible("주문내역을 읽은 지 오래됨")
+        if self._ledger.fault:
+            raise OrderNotPossible("장부 없이는 주문하지 않음")
         if ticket.side is Side.BUY and (reason := self.distrust()):
             raise OrderNotPossible(reason)
 
@@ -208,7 +211,7 @@ class OrderDesk:
             reason=ticket.reason,
             state=State.PREPARED,
             created_at=now,
-            known=listed.numbers(),
+            known=listed.keys(),
             krw_per_usd=ticket.krw_per_usd,
         )
         intent = self._ledger.add_intent(intent)
@@ -218,43 +221,61 @@ class OrderDesk:
 
     # following
 
-    def follow(self) -> OrderList | None:
-        """Read KIS's orders, settle what can be settled, cancel what is too old; the complete read, or None without
-        anything to follow. Raises KISError when the lists cannot be read: nothing changes then."""
-        if not self._live:
-            self._settled_once = True
-            return None
-        days = sorted(date.fromisoformat(intent.session) for intent in self._live.values())
-        listed = self._account.orders(days[0], days[-1])
-        self.settle(listed)
+    def follow(self) -> None:
+        """Read KIS's orders, settle what can be settled, cancel what is too old.
+
+        Raises KISError when the lists cannot be read: nothing changes then.
+        """
+        self.look()
         for intent in self.live:
             if self._must_cancel(intent):
                 self._cancel(intent)
+
+    def look(self, session: date | None = None) -> OrderList | None:
+        """A complete read of the orders of ``session`` and of all that has not ended; what it proves is settled.
+
+        None when there is nothing to ask about. An order that only a person can tell apart is not asked about.
+        """
+        days = [date.fromisoformat(i.session) for i in self._live.values() if i.state is not State.AMBIGUOUS]
+        days += [session] if session is not None else []
+        listed = self._account.orders(min(days), max(days), self.busy()) if days else None
+        if listed is not None:
+            self._settle(listed, {day.isoformat() for day in days})
+        self._save_again()
+        self._settled_once = True
         return listed
 
-    def settle(self, listed: OrderList) -> None:
-        """What a complete read proves about the live intents."""
+    def _settle(self, listed: OrderList, sessions: Collection[str]) -> None:
         now = self._now()
+        ended = [i for session in sessions for i in self._ledger.intents(session=session) if i.id not in self._live]
         for intent in self.live:
-            taken = {other.number for other in self._live.values() if other.number and other.id != intent.id}
-            taken |= self._bound_numbers(intent.session)
-            after = settle(intent, listed.rows, taken, now, now >= intent.closes_at)
+            others = [other for other in (*ended, *self._live.values()) if other.id != intent.id]
+            after = settle(intent, listed.rows, others, now, self._is_over(intent))
             if after != intent:
                 self._note(after)
-        self._settled_once = True
+        for intent in ended:
+            after = late_fill(intent, listed.rows)
+            if after != intent:
+                logger.warning("[ORDER] %s 끝난 뒤에 알려진 체결 %d주", _words(intent), after.filled - intent.filled)
+                self._note(after)
 
-    def _bound_numbers(self, session: str) -> set[int]:
-        """Order numbers of that date which belong to intents that have ended."""
-        ended = self._ledger.intents(session=session)
-        return {intent.number for intent in ended if intent.number and not intent.live}
+    def _is_over(self, intent: Intent) -> bool:
+        """Whether its session has closed, by KIS's clock; right after the sending no clock is believed."""
+        by_kis = self._now() + self._server_offset() >= intent.closes_at
+        born = self._born.get(intent.id)
+        return by_kis and (born is None or self._clock.monotonic() - born >= BELIEVE_CLOSE_AFTER)
 
     def _must_cancel(self, intent: Intent) -> bool:
         now = self._now()
-        if intent.state is not State.OPEN or intent.cancels >= MOST_CANCELS or now >= intent.closes_at:
+        if intent.state is not State.OPEN or intent.seems_ended or self._is_over(intent):
             return False
-        if intent.cancel_at is not None and now - intent.cancel_at < CANCEL_PAUSE * intent.cancels:
+        closing = now >= intent.closes_at - BEFORE_CLOSE
+        if intent.cancels >= MOST_CANCELS and not closing:
             return False
-        return self._age(intent) >= self._timeout or now >= intent.closes_at - BEFORE_CLOSE
+        pause = 0.0 if closing else CANCEL_PAUSE * intent.cancels
+        if intent.cancel_at is not None and 0 <= now - intent.cancel_at < pause:
+            return False
+        return self._age(intent) >= self._timeout or closing
 
     def _age(self, intent: Intent) -> float:
         born = self._born.get(intent.id)
@@ -264,8 +285,11 @@ class OrderDesk:
         """Ask once; the answer proves nothing, the next read does."""
         assert intent.number is not None
         number, left = intent.number, intent.quantity - intent.filled
-        self._note(replace(intent, cancels=intent.cancels + 1, cancel_at=self._now(), looks=0))
+        self._note(replace(intent, cancels=intent.cancels + 1, cancel_at=self._now(), looks=0, first_look_at=None))
         logger.info("[ORDER] %s 취소 요청 (주문번호 %d, 미체결 %d주)", _words(intent), number, left)
+        if intent.cancels + 1 == MOST_CANCELS:
+            text = "[ORDER] %s 취소가 되지 않습니다 (%d번): 지켜보다가 마감 직전에 다시 취소합니다"
+            logger.error(text, _words(intent), MOST_CANCELS)
         self._point("before_cancel")
         try:
             self._recovery.call(
@@ -290,17 +314,24 @@ class OrderDesk:
             self._live[intent.id] = intent
         else:
             self._live.pop(intent.id, None)
-        try:
-            self._ledger.save_intent(intent, self._now())
-        except LedgerUnwritable as exc:
-            self._break(exc)
+        self._save(intent)
         _say(before, intent)
         return intent
 
-    def _break(self, exc: LedgerUnwritable) -> None:
-        if self._broken is None:
-            logger.critical("장부를 쓸 수 없습니다 (%s): 다시 시작할 때까지 새 주문을 내지 않습니다", exc)
-        self._broken = f"장부를 쓸 수 없음 ({exc})"
+    def _save(self, intent: Intent) -> None:
+        """On disk. What cannot be saved is tried again at each look; until then nothing new is ordered."""
+        try:
+            self._ledger.save_intent(intent, self._now())
+        except LedgerUnwritable as exc:
+            if not self._unsaved:
+                logger.critical("장부를 쓸 수 없습니다 (%s): 쓸 수 있을 때까지 새 주문을 내지 않습니다", exc)
+            self._unsaved[intent.id] = intent
+        else:
+            self._unsaved.pop(intent.id, None)
+
+    def _save_again(self) -> None:
+        for intent in list(self._unsaved.values()):
+            self._save(intent)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

@@ -5,13 +5,14 @@ Rows and fields: protocol §8.2 (orders and fills), §8.3 (positions), §8.5 (ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any
 
 from errors import NoAnswer
+from quotes import parse_price
 
 EXCHANGE_NAMES = {"NASD": "나스닥", "NYSE": "뉴욕", "AMEX": "아멕스", "NAS": "나스닥", "NYS": "뉴욕", "AMS": "아멕스"}
 
@@ -23,6 +24,7 @@ class Side(Enum):
     SELL = "매도"
 
 
+NOTHING_FOUND = "KIOK0560"  # 조회할 내용이 없습니다 (§2.4)
 SIDES = {"01": Side.SELL, "02": Side.BUY}  # sll_buy_dvsn_cd
 
 
@@ -35,6 +37,7 @@ class Position:
     quantity: int
     sellable: int  # held minus open sells
     average_price: Decimal  # USD
+    price: Decimal | None = None  # USD, KIS's current one; for valuation only
 
 
 @dataclass(frozen=True)
@@ -70,21 +73,28 @@ def order_number(text: object) -> int | None:
 
 
 def rows_of(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The rows of a list in an answer. An object of blanks stands for no rows, and so does a missing list (§8.2)."""
+    """The rows of a list in an answer. An object of blanks stands for no rows (§8.2).
+
+    Raises NoAnswer for an answer that does not say for sure what it shows: a list that is not there is empty only
+    where KIS says that there is nothing (KIOK0560).
+    """
+    if str(body.get("rt_cd")) != "0":
+        raise NoAnswer("KIS 응답 아님", status=200)
     value = body.get(name)
-    if value is None or isinstance(value, dict):
-        rows: list[Any] = [value] if value else []
-    elif isinstance(value, list):
-        rows = value
-    else:
-        raise NoAnswer(f"응답 형식 오류 ({name})", status=200)
+    if value is None and body.get("msg_cd") != NOTHING_FOUND:
+        raise NoAnswer(f"응답 형식 오류 ({name} 없음)", status=200)
+    rows: list[Any] = value if isinstance(value, list) else [value] if value else []
     if not all(isinstance(row, dict) for row in rows):
         raise NoAnswer(f"응답 형식 오류 ({name})", status=200)
     return rows
 
 
-def read_orders(rows: Iterable[Mapping[str, Any]]) -> list[OrderRow]:
-    """The orders in the rows of a list, each once. Raises NoAnswer for a row that cannot be read."""
+def read_orders(rows: Iterable[Mapping[str, Any]], ours: Collection[str] | None = None) -> list[OrderRow]:
+    """The orders in the rows of a list, each once.
+
+    Raises NoAnswer for a row that cannot be read, unless its symbol is none of ``ours``: then it stands for an open
+    order, so that the symbol is left alone.
+    """
     orders = {}
     for row in rows:
         number = order_number(row.get("odno"))
@@ -92,9 +102,20 @@ def read_orders(rows: Iterable[Mapping[str, Any]]) -> list[OrderRow]:
             continue  # padding
         if number is None:
             raise NoAnswer("응답 형식 오류 (odno)", status=200)
-        order = _order(row, number)
+        try:
+            order = _order(row, number)
+        except NoAnswer:
+            symbol = _text(row, "pdno")
+            if ours is None or not symbol or symbol in ours:
+                raise
+            order = _unreadable(row, number, symbol)
         orders[order.key] = order
     return list(orders.values())
+
+
+def _unreadable(row: Mapping[str, Any], number: int, symbol: str) -> OrderRow:
+    date, nothing = _text(row, "ord_dt"), Decimal(0)
+    return OrderRow(date, "", number, None, symbol, None, None, 0, nothing, 0, nothing, 1, "", "", None)
 
 
 def _order(row: Mapping[str, Any], number: int) -> OrderRow:
@@ -127,10 +148,10 @@ def read_positions(rows: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
     for row in rows:
         symbol = _text(row, "ovrs_pdno")
         if symbol:
-            lots[symbol, _text(row, "ovrs_excg_cd"), _text(row, "loan_type_cd"), _text(row, "loan_dt")] = row
+            lots[symbol, _text(row, "loan_type_cd"), _text(row, "loan_dt")] = row
     positions: dict[str, Position] = {}
-    for (symbol, exchange, _, _), row in lots.items():
-        lot = _position(symbol, exchange, row)
+    for (symbol, _, _), row in lots.items():
+        lot = _position(symbol, _text(row, "ovrs_excg_cd"), row)
         if lot.quantity > 0:
             positions[symbol] = _merged(positions.get(symbol), lot)
     return positions
@@ -143,6 +164,7 @@ def _position(symbol: str, exchange: str, row: Mapping[str, Any]) -> Position:
         _count(row, "ovrs_cblc_qty"),
         _count(row, "ord_psbl_qty"),
         _amount(row, "pchs_avg_pric"),
+        parse_price(row.get("now_pric2")),
     )
 
 
@@ -151,7 +173,7 @@ def _merged(one: Position | None, other: Position) -> Position:
         return other
     quantity = one.quantity + other.quantity
     cost = one.average_price * one.quantity + other.average_price * other.quantity
-    return Position(one.symbol, one.exchange, quantity, one.sellable + other.sellable, cost / quantity)
+    return Position(one.symbol, one.exchange, quantity, one.sellable + other.sellable, cost / quantity, one.price)
 
 
 @dataclass(frozen=True)
@@ -165,7 +187,7 @@ class Cash:
 def read_cash(body: Mapping[str, Any]) -> Cash:
     """Spendable USD in an answer to inquire-psamount. Raises NoAnswer for a blank figure: that is not zero."""
     output = body.get("output")
-    if not isinstance(output, dict):
+    if str(body.get("rt_cd")) != "0" or not isinstance(output, dict):
         raise NoAnswer("응답 형식 오류 (output)", status=200)
     usd = amount(output.get("ovrs_ord_psbl_amt"))
     if usd is None or usd < 0:

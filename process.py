@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -58,16 +59,37 @@ def _log_fatal(kind: type[BaseException], exc: BaseException, trace: TracebackTy
     logger.critical("예상하지 못한 오류로 종료합니다", exc_info=(kind, exc, trace))
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def signals_set(stop: threading.Event) -> Iterator[None]:
-    """Ctrl+C, ``kill`` and a closed terminal end the wait; a job in hand is never cut."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    """Ctrl+C, ``kill`` and a closed terminal end the wait; a job in hand is never cut.
+
+    The handler itself does nothing: it runs in the main thread, and if that happens to be inside the event's own
+    lock, setting the event there would wait for itself for ever. A thread at the other end of Python's wake-up
+    socket sets it.
+    """
+    here, there = socket.socketpair()
+    there.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
+    taker = threading.Thread(target=_take_signals, args=(here, stop), daemon=True, name="signals")
+    taker.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
+        there.close()
+        taker.join()
+        here.close()
+
+
+def _take_signals(here: socket.socket, stop: threading.Event) -> None:
+    while here.recv(1):
+        stop.set()
 
 
 @contextmanager
@@ -94,7 +116,7 @@ def greet(settings: Settings) -> None:
     for warning in settings.warnings:
         logger.warning("%s", warning)
     if settings.kis_mode == "sim":
-        logger.info("모의 시장(sim)입니다: 내장 증권사와 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
+        logger.info("모의 시장(sim)입니다: 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
         logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
         logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
     elif settings.kis_mode == "paper":

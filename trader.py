@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from account import Account, OrderList
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from errors import AutoStockError, KISError, Stopping
-from intents import Intent
+from errors import AutoStockError, KISError, KISRefusal, Stopping
+from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
 from ledger import Ledger, LedgerError, LedgerUnreadable
@@ -24,12 +24,17 @@ from order_desk import OrderDesk, OrderNotPossible, Ticket
 from portfolio import Cash, Position, Side
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
-from strategy import WHOLE_PASS, BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
+from strategy import FEE_MARGIN, WHOLE_PASS, BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
 
 logger = logging.getLogger(__name__)
 
 QUOTE_AGE = 60.0  # seconds; an older price opens and closes nothing
-BUY, SELL = "매수", "매도"  # the passes, as the log and the database name them
+RETRY = 60.0  # seconds until a pass that could not read comes again
+COOL_DOWN = 15 * 60.0  # seconds after a refusal in which the same is not sent again
+CASH_TRIES = 3  # symbols to ask the cash for
+FARTHEST_LIMIT = Decimal("0.03")  # of the price; whatever strategy asked for it
+HALTED = "HALT 파일"
+BUY, SELL, STOP_LOSS = "매수", "매도", "손절"  # the passes, as the log and the database name them
 
 
 class Skip(AutoStockError):
@@ -76,6 +81,8 @@ class Trader:
         self._halted = False
         self._fallen_watch: dict[str, Decimal] = {}
         self._spent_in_pass = Decimal(0)
+        self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
+        self._not_before: dict[str, float] = {}
         self.last_pass_at: datetime | None = None
         self.balance_read_at: datetime | None = None
 
@@ -96,7 +103,7 @@ class Trader:
         if session is None:
             return
         self._run_if_due(
-            SELL, self._settings.sell_interval_minutes, lambda: self._sell(session, self._strategy.decide_sale)
+            SELL, self._settings.sell_interval_minutes, lambda: self._sell(SELL, session, self._strategy.decide_sale)
         )
         self._run_if_due(BUY, self._settings.buy_interval_minutes, lambda: self._buy(session))
 
@@ -104,7 +111,7 @@ class Trader:
         """With STOP_LOSS_PCT set: sell what has fallen that far, as part of the watch job."""
         session = self._hours.session(self._clock.now())
         if self._settings.stop_loss_pct > 0 and session is not None and self._may_have_fallen():
-            self._guard(SELL, lambda: self._sell(session, self._strategy.decide_stop_loss))
+            self._guard(STOP_LOSS, lambda: self._sell(STOP_LOSS, session, self._strategy.decide_stop_loss))
 
     def own_symbols(self) -> tuple[str, ...]:
         """Symbols of which shares count as ours: quoted with the watch list. None while the books do not answer."""
@@ -115,8 +122,8 @@ class Trader:
             return ()
 
     def read_for_adoption(self) -> dict[str, Position]:
-        """What KIS says, with everything settled that its lists can settle. Raises KISError."""
-        self._desk.follow()
+        """What KIS says, with everything settled that its lists can settle; cancels nothing. Raises KISError."""
+        self._desk.look()
         return self._account.positions()
 
     def live_intents(self) -> list[Intent]:
@@ -126,56 +133,77 @@ class Trader:
     # when
 
     def _is_due(self, job: str, interval_minutes: float) -> bool:
+        """By the disk at first, so that a restart neither skips nor repeats; then by time that never steps."""
+        steady, interval = self._clock.monotonic(), interval_minutes * 60
+        if steady < self._not_before.get(job, float("-inf")):
+            return False
+        if job in self._ran:
+            return steady - self._ran[job] >= interval
         now = self._clock.now().timestamp()
         last = self._ledger.last_run(job)
-        if last is not None and last > now:  # the clock was put back: count from here rather than wait twice
-            self._ledger.note_run(job, now)
-            return False
-        return last is None or now - last >= interval_minutes * 60
+        return last is None or now - min(last, now) >= interval or last > now + interval
 
     def _run_if_due(self, job: str, interval_minutes: float, act: Callable[[], None]) -> None:
-        """One pass. Its time is on disk before it begins, so that a crash in it is not a second pass."""
+        """One pass. One that could not read what it needs has not run: it comes again in a minute."""
         try:
             if not self._is_due(job, interval_minutes):
                 return
-            self._ledger.note_run(job, self._clock.now().timestamp())
+            self._not_before[job] = self._clock.monotonic() + RETRY
+            if self._guard(job, act):
+                self._note_run(job)
         except LedgerError as exc:
             self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
-            return
-        self._guard(job, act)
         self.last_pass_at = self._clock.now()
 
-    def _guard(self, job: str, act: Callable[[], None]) -> None:
+    def _note_run(self, job: str) -> None:
+        """The pass counts as run: before its first order leaves, or at its end. Raises LedgerUnwritable."""
+        self._ledger.note_run(job, self._clock.now().timestamp())
+        self._ran[job] = self._clock.monotonic()
+
+    def _guard(self, job: str, act: Callable[[], None]) -> bool:
+        """Whether the pass came to its end, be it with a reason to do nothing."""
         try:
             act()
-        except (KISError, LedgerError, Skip, OrderNotPossible) as exc:
+        except (Skip, OrderNotPossible) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
+        except (KISError, LedgerError) as exc:
+            self._note_reasons(job, {WHOLE_PASS: str(exc)})
+            self._say(job, f"[{job}] 건너뜀: {exc}")
+            return False
         else:
             self._repeats.forget(job)
+        return True
 
     # what a decision needs
 
     def _look(self, session: Session) -> Picture:
         """Complete reads of orders and positions; what they settle is settled first. Raises KISError."""
-        days = [session.date, *(date.fromisoformat(intent.session) for intent in self._desk.live)]
-        orders = self._account.orders(min(days), max(days))
-        self._desk.settle(orders)
+        orders = self._desk.look(session.date)
+        assert orders is not None
         positions = self._account.positions()
         self.balance_read_at = self._clock.now()
         return Picture(orders, positions, replay(self._ledger.fills()))
 
     def _usable_quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
         """Quotes that may open or close a position: from KIS and at most a minute old."""
-        now = self._clock.now()
-        quotes = self._api.get_quotes(symbols, strategy=True)
-        return {
-            symbol: quote
-            for symbol, quote in quotes.items()
-            if quote and quote.source == SOURCE and (now - quote.at).total_seconds() <= QUOTE_AGE
-        }
+        quotes = self._api.get_quotes(symbols, max_age=QUOTE_AGE / 2, strategy=True)
+        return {symbol: quote for symbol, quote in quotes.items() if quote and self._is_fresh(quote)}
+
+    def _is_fresh(self, quote: Quote) -> bool:
+        age = (self._clock.now() - quote.at).total_seconds()
+        return quote.source == SOURCE and age <= QUOTE_AGE
 
     # buying
+
+    def is_halted(self) -> bool:
+        """Whether the owner's HALT file is there; said when that changes."""
+        halted = self._settings.halt_file.exists()
+        if halted != self._halted:
+            self._halted = halted
+            state = "있는 동안 새로 사지 않습니다" if halted else "없어져 다시 삽니다"
+            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state)
+        return halted
 
     def _buy(self, session: Session) -> None:
         self._check_protections(session)
@@ -190,13 +218,8 @@ class Trader:
 
     def _check_protections(self, session: Session) -> None:
         """What stops buying before anything is asked. Raises Skip."""
-        halted = self._settings.halt_file.exists()
-        if halted != self._halted:
-            self._halted = halted
-            state = "있는 동안 새로 사지 않습니다" if halted else "없어져 다시 삽니다"
-            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state)
-        if halted:
-            raise Skip("HALT 파일")
+        if self.is_halted():
+            raise Skip(HALTED)
         if reason := self._desk.distrust():
             raise Skip(reason)
         if self._too_late(session):
@@ -214,19 +237,37 @@ class Trader:
         known = [quotes[symbol] for symbol in watchlist.watch_list if symbol in quotes]
         if not known:
             raise Skip("관심 종목의 KIS 시세가 없음")
-        cash = self._account.cash(known[0].exchange or "나스닥", known[0].symbol, known[0].price)
+        cash = self._first_cash(known)
+        if cash.krw_per_usd is not None:
+            self._ledger.set_fact("krw_per_usd", str(cash.krw_per_usd))
         return replace(cash, usd=max(Decimal(0), cash.usd - self._desk.unsettled_cost()))
+
+    def _first_cash(self, quotes: Sequence[Quote]) -> Cash:
+        """KIS tells the cash for a symbol only; one that may not be traded must not hide it. Raises KISError."""
+        for number, quote in enumerate(quotes, start=1):
+            try:
+                return self._account.cash(quote.exchange or "나스닥", quote.symbol, quote.price)
+            except KISRefusal:
+                if number == min(CASH_TRIES, len(quotes)):
+                    raise
+        raise AssertionError("there is at least one quote")
 
     def _check_loss(self, session: Session, cash: Decimal, picture: Picture, quotes: Mapping[str, Quote]) -> None:
         """The day's loss against its opening value. Raises Skip."""
+        limit, day = self._settings.daily_loss_limit_pct, session.date.isoformat()
+        if self._ledger.fact(f"loss {day}"):
+            raise Skip(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
         worth = cash + self._desk.reserved()
         for symbol, position in picture.positions.items():
-            price = quotes[symbol].price if symbol in quotes else position.average_price
+            price = quotes[symbol].price if symbol in quotes else position.price
+            if price is None:
+                logger.debug("%s 시세를 몰라 계좌 가치를 재지 않습니다", symbol)
+                return
             worth += price * position.quantity
-        self._ledger.note_opening_value(session.date.isoformat(), worth)
-        opening = self._ledger.opening_value(session.date.isoformat()) or worth
-        limit = self._settings.daily_loss_limit_pct
+        self._ledger.note_opening_value(day, worth)
+        opening = self._ledger.opening_value(day) or worth
         if limit > 0 and opening > 0 and (opening - worth) * 100 >= opening * limit:
+            self._ledger.set_fact(f"loss {day}", str(worth))
             raise Skip(f"오늘 손실 한도 {limit}%: 시작 ${opening:,.2f}, 지금 ${worth:,.2f}")
 
     def _buy_view(self, watchlist: Watchlist, picture: Picture, quotes: Mapping[str, Quote], cash: Decimal) -> BuyView:
@@ -247,18 +288,18 @@ class Trader:
 
     # selling
 
-    def _sell(self, session: Session, decide: Callable[[SellView], Plan]) -> None:
+    def _sell(self, job: str, session: Session, decide: Callable[[SellView], Plan]) -> None:
         if self._too_late(session):
             raise Skip("마감이 가까움")
         if self._settings.sell_scope == "own" and not self._desk.live and not self.own_symbols():
-            self._note_reasons(SELL, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
+            self._note_reasons(job, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
             return
         picture = self._look(session)
         holdings = self._in_scope(picture)
         self._fallen_watch = {holding.symbol: holding.average_price for holding in holdings}
         quotes = self._usable_quotes([holding.symbol for holding in holdings])
         plan = decide(SellView(quotes=quotes, holdings=holdings, busy=self._desk.busy()))
-        self._act(SELL, session, plan, picture, quotes, None)
+        self._act(job, session, plan, picture, quotes, None)
 
     def _in_scope(self, picture: Picture) -> tuple[Holding, ...]:
         """What may be sold: only shares that this daemon bought, or with SELL_SCOPE=account everything held."""
@@ -272,7 +313,9 @@ class Trader:
 
     def _may_have_fallen(self) -> bool:
         """Whether the cached quotes give reason to read the account: the watch job is not to cost a request each."""
-        averages = self._fallen_watch or replay(self._ledger.fills()).averages
+        if self._settings.sell_scope == "account" and not self._fallen_watch:
+            return True  # nothing is known of the account yet: read it
+        averages = {**self._fallen_watch, **replay(self._ledger.fills()).averages}
         limit = 1 - self._settings.stop_loss_pct / 100
         quotes = self._api.get_quotes(averages)
         return any(quote and quote.price <= averages[symbol] * limit for symbol, quote in quotes.items())
@@ -297,35 +340,53 @@ class Trader:
             if reason := self._unfit(wish, picture, quotes, cash) or self._cap(wish, session):
                 self._note_reasons(job, {**self._reasons[job], wish.symbol: reason})
                 continue
-            self._desk.place(self._ticket(wish, session, quotes[wish.symbol], cash), picture.orders)
-            self._spent_in_pass += wish.limit * wish.quantity if wish.side is Side.BUY else 0
-            sent += 1
+            self._note_run(job)
+            intent = self._desk.place(self._ticket(wish, session, quotes[wish.symbol], cash), picture.orders)
+            if intent.counts:
+                self._spent_in_pass += _with_fees(wish) if wish.side is Side.BUY else 0
+                sent += 1
         self._say_result(job, sent)
 
     def _unfit(self, wish: OrderWish, picture: Picture, quotes: Mapping[str, Quote], cash: Cash | None) -> str | None:
         """Why a wish must not be sent whatever strategy made it: nothing is sold that is not held and sellable,
         nothing bought beyond the cash, nothing without a fresh price of KIS."""
-        if wish.symbol not in quotes:
+        quote = quotes.get(wish.symbol)
+        if quote is None or not self._is_fresh(quote):
             return "KIS의 새 시세가 없음"
+        if abs(wish.limit - quote.price) > quote.price * FARTHEST_LIMIT:
+            return f"지정가 ${wish.limit}가 현재가에서 너무 멂"
         if wish.symbol in self._desk.busy():
             return "끝나지 않은 주문이 있음"
+        if self._was_refused(wish):
+            return "조금 전 거부됨"
         if wish.side is Side.SELL:
             sellable = {holding.symbol: holding.sellable for holding in self._in_scope(picture)}
             return None if wish.quantity <= sellable.get(wish.symbol, 0) else "팔 수 있는 수량보다 많음"
+        if self.is_halted():
+            return HALTED
         left = (cash.usd if cash else Decimal(0)) - self._spent_in_pass
-        return None if wish.limit * wish.quantity <= left else "남은 현금보다 많음"
+        return None if _with_fees(wish) <= left else "남은 현금보다 많음"
+
+    def _was_refused(self, wish: OrderWish) -> bool:
+        """Whether the same was refused a moment ago: asking again at once would only be refused again."""
+        since = self._clock.now().timestamp() - COOL_DOWN
+        return any(
+            intent.state in (State.REFUSED, State.NOT_SENT) and (intent.closed_at or 0) >= since
+            for intent in self._ledger.intents(symbol=wish.symbol)
+            if intent.side is wish.side
+        )
 
     def _ticket(self, wish: OrderWish, session: Session, quote: Quote, cash: Cash | None) -> Ticket:
         return Ticket(
             session=session.date,
-            closes_at=session.close.timestamp(),
+            closes_at=session.ends.timestamp(),
             symbol=wish.symbol,
             exchange=quote.exchange or "나스닥",
             side=wish.side,
             quantity=wish.quantity,
             limit=format_limit(wish.limit),
             reason=wish.reason,
-            krw_per_usd=cash.krw_per_usd if cash else self._last_rate(),
+            krw_per_usd=self._rate(),
         )
 
     def _cap(self, wish: OrderWish, session: Session) -> str | None:
@@ -341,8 +402,10 @@ class Trader:
             return f"하루 매수 ${usd} 한도"
         return None
 
-    def _last_rate(self) -> Decimal | None:
-        return next((fill.krw_per_usd for fill in reversed(self._ledger.fills()) if fill.krw_per_usd), None)
+    def _rate(self) -> Decimal | None:
+        """KIS's last exchange rate; every buy pass asks for it."""
+        rate = self._ledger.fact("krw_per_usd")
+        return Decimal(rate) if rate else None
 
     def _too_late(self, session: Session) -> bool:
         return self._clock.now() >= last_order_time(session, self._settings.order_timeout_minutes)
@@ -365,6 +428,10 @@ class Trader:
         line = self._repeats.admit(key, text)
         if line:
             logger.warning("%s", line)
+
+
+def _with_fees(wish: OrderWish) -> Decimal:
+    return wish.limit * wish.quantity * (1 + FEE_MARGIN)
 
 
 def _holding(position: Position, quantity: int, average: Decimal) -> Holding:

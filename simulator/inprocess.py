@@ -59,7 +59,7 @@ class InProcessAdapter(HTTPAdapter):
             raise wire.no_answer(answer.wire)
         return self.build_response(request, _to_urllib3(request, answer, wire))
 
-    def connect(self, url: str, timeout: float | None = None) -> None:
+    def connect(self, url: str, timeout: float | None = None, verify: bool | str = True) -> None:
         """Open a connection and nothing more; raises like ``send`` when a ``refused`` or ``unreachable`` fault for
         this path, or for all of KIS, is in force. Does not count as a request."""
         request = requests.Request("POST", url).prepare()

@@ -16,6 +16,7 @@ import requests
 
 from clock import KST, SystemClock, VirtualClock
 from config import Settings
+from logs import Redactor
 from main import TradingScheduler, build
 from simulator import Options, Simulator
 from simulator.inprocess import InProcessAdapter
@@ -51,13 +52,14 @@ class House:
             },
         )
         self.inside = inside
+        self.redactor = Redactor()
         self._daemon: TradingScheduler | None = None
 
     @property
     def daemon(self) -> TradingScheduler:
         if self._daemon is None:
             sessions = {"kis_session": self._session, "yahoo_session": self._session} if self.inside else {}
-            self._daemon = build(self.settings, self.clock, stop=self.stop, **sessions)
+            self._daemon = build(self.settings, self.clock, stop=self.stop, redactor=self.redactor, **sessions)
         return self._daemon
 
     def _session(self) -> requests.Session:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from errors import KISRefusal
-from intents import Intent, State, after_answer, after_refusal, candidates, settle
+from intents import Intent, State, after_answer, after_refusal, candidates, late_fill, settle
 from kis_transport import Answer
 from portfolio import OrderRow, Side, order_number, read_orders, read_positions
 
@@ -62,33 +62,42 @@ def test_the_clock_of_the_table_is_what_it_says():
         ({"original": 499}, False),
         ({"channel": ""}, True),
         ({"channel": "Open API"}, True),
-        ({"channel": "모바일"}, False),
+        ({"channel": "모의투자API"}, True),
         ({"time": "005954"}, True),
-        ({"time": "005952"}, False),
-        ({"time": "235959"}, False),
         ({"time": "020000"}, True),
         ({"time": ""}, True),
         ({"filled": 10, "open": 0}, True),
     ],
 )
 def test_which_row_may_be_ours(change, ours):
-    assert bool(candidates(INTENT, [replace(ROW, **change)], set())) is ours
+    row = replace(ROW, **change)
+    assert (settle(UNKNOWN, [row], [], SENT_AT, False).state is not State.UNKNOWN) is ours
+
+
+@pytest.mark.parametrize("blur", [{"channel": "모바일"}, {"time": "005952"}, {"time": "235959"}])
+def test_a_row_that_fits_but_for_clock_or_channel_is_never_said_not_to_be_ours(blur):
+    assert reads(UNKNOWN, [replace(ROW, **blur)]).state is State.AMBIGUOUS
+    assert reads(UNKNOWN, [replace(ROW, number=499, **blur), ROW]).number == 500
 
 
 def test_a_number_that_was_known_before_or_belongs_to_another_is_not_ours():
-    assert not candidates(replace(INTENT, known=frozenset({500})), [ROW], set())
-    assert not candidates(INTENT, [ROW], {500})
+    assert not candidates(replace(INTENT, known=frozenset({("20251124", 500)})), [ROW], [])
+    other = replace(INTENT, id=2, state=State.DONE, number=500, order_date="20251124")
+    assert not candidates(INTENT, [ROW], [other])
+    assert candidates(INTENT, [ROW], [replace(other, order_date="20251123")])
+    assert candidates(replace(INTENT, known=frozenset({("20251123", 500)})), [ROW], [])
+    assert not candidates(INTENT, [replace(ROW, date="20251120")], [])
 
 
 def test_an_order_on_two_lists_is_one_candidate():
-    assert len(candidates(INTENT, [ROW, replace(ROW, branch="")], set())) == 1
+    assert len(candidates(INTENT, [ROW, replace(ROW, branch="")], [])) == 1
 
 
 def reads(intent, *lists, step=100.0, over=False):
     now = CLOSE if over else SENT_AT
     for rows in lists:
         now += step
-        intent = settle(intent, rows, set(), now, over)
+        intent = settle(intent, rows, [], now, over)
     return intent
 
 
@@ -107,7 +116,8 @@ def test_an_absent_order_that_shows_up_is_bound():
 
 def test_after_the_close_two_reads_settle_an_unknown_as_not_accepted():
     assert reads(UNKNOWN, [], over=True).state is State.UNKNOWN
-    assert reads(UNKNOWN, [], [], over=True).state is State.NOT_ACCEPTED
+    assert reads(UNKNOWN, [], [], over=True, step=60).state is State.UNKNOWN
+    assert reads(UNKNOWN, [], [], over=True, step=150).state is State.NOT_ACCEPTED
     one_before = reads(UNKNOWN, [])
     assert reads(one_before, [], over=True).state is State.UNKNOWN
 
@@ -125,10 +135,39 @@ def test_a_fill_is_the_largest_ever_seen():
 
 def test_an_end_without_a_complete_fill_needs_two_reads():
     gone = replace(ROW, open=0)
-    seen = reads(UNKNOWN, [gone])
-    assert seen.state is State.OPEN
-    assert reads(seen, [gone]).state is State.DONE
-    assert reads(seen, [ROW], [gone]).state is State.OPEN
+    assert reads(UNKNOWN, [gone]).state is State.OPEN
+    assert reads(UNKNOWN, [gone], [gone], step=60).state is State.OPEN
+    assert reads(UNKNOWN, [gone], [gone], step=150).state is State.DONE
+    assert reads(UNKNOWN, [gone], [ROW], [gone], step=150).state is State.OPEN
+
+
+def test_open_shares_are_believed_whatever_the_clock_says_of_the_close():
+    assert reads(UNKNOWN, *[[ROW]] * 5, over=True, step=1000).state is State.OPEN
+    assert reads(UNKNOWN, *[[ROW]] * 5, over=True, step=6000).state is State.DONE
+
+
+def test_an_accepted_order_that_no_list_shows_is_for_a_person_to_judge():
+    accepted = replace(INTENT, state=State.OPEN, number=500)
+    assert reads(accepted, [], [], [], [], [], step=100).state is State.OPEN
+    assert reads(accepted, [], [], [], [], [], step=100, over=True).state is State.AMBIGUOUS
+
+
+def test_a_row_of_another_date_with_the_same_number_is_not_ours():
+    accepted = replace(INTENT, state=State.OPEN, number=500, order_date="20251124")
+    other_day = replace(ROW, date="20251125", filled=10, fill_price=Decimal(9), open=0)
+    assert reads(accepted, [ROW, other_day]).filled == 0
+
+
+def test_of_two_lists_the_one_with_more_fills_counts():
+    stale, newer = replace(ROW, branch=""), replace(ROW, filled=10, fill_price=Decimal(9), open=0)
+    accepted = replace(INTENT, state=State.OPEN, number=500)
+    assert reads(accepted, [stale, newer]).state is State.DONE
+
+
+def test_a_fill_that_is_listed_after_the_end_is_still_ours():
+    ended = replace(INTENT, state=State.DONE, number=500, order_date="20251124", ending="취소")
+    late = late_fill(ended, [replace(ROW, filled=4, fill_price=Decimal(9), open=0)])
+    assert (late.filled, late.state) == (4, State.DONE)
 
 
 def test_a_refusal_after_the_acceptance_shows_in_the_list_only():
@@ -194,6 +233,7 @@ def test_one_holding_at_two_exchanges_counts_once_and_lots_are_added():
     lot |= {"pchs_avg_pric": "10.0000", "loan_type_cd": "10"}
     other = {**lot, "loan_type_cd": "01", "ovrs_cblc_qty": "7", "ord_psbl_qty": "0", "pchs_avg_pric": "14.0000"}
     sold = {**lot, "ovrs_pdno": "AMD", "ovrs_cblc_qty": "0"}
-    positions = read_positions([lot, lot, other, sold, {**lot, "ovrs_pdno": ""}])
+    elsewhere = {**lot, "ovrs_excg_cd": "NASD"}
+    positions = read_positions([lot, elsewhere, other, sold, {**lot, "ovrs_pdno": ""}])
     assert set(positions) == {"SOXL"}
     assert (positions["SOXL"].quantity, positions["SOXL"].sellable, positions["SOXL"].average_price) == (28, 21, 11)

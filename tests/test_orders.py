@@ -8,7 +8,7 @@ import json
 import socket
 import sqlite3
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -19,7 +19,9 @@ from books import replay
 from clock import KST, VirtualClock
 from intents import State
 from ledger import Ledger
+from portfolio import Side
 from simulator import Fault, Options
+from strategy import OrderWish, Plan
 
 STOCKS = {
     "filter_stocks": {"NVDA": True},
@@ -580,6 +582,91 @@ def test_shares_that_the_owner_sold_stop_buying_and_nothing_else_breaks(shop, lo
     assert log("SOUN 장부")
 
 
+EMPTY = {"an empty object": b"{}", "no list": b'{"rt_cd": "0", "msg_cd": "KIOK0510", "msg1": ""}'}
+
+
+@pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY.keys())
+@pytest.mark.parametrize("where", ["balance", "ccnl"])
+def test_an_answer_without_a_list_is_no_empty_list(shop, monkeypatch, body, where):
+    house = shop(only("SOUN")).started()
+    house.sim.give_shares("SOUN", 50, "9")
+    handle = house.sim.handle
+
+    def spoilt(request):
+        answer = handle(request)
+        return replace(answer, body=body) if where in request.path else answer
+
+    monkeypatch.setattr(house.sim, "handle", spoilt)
+    trade(house)
+    assert not orders(house)
+    assert not house.daemon.trader._desk.live
+
+
+def test_a_host_without_the_list_of_open_orders_does_not_stop_trading(shop):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(Fault("html", "nccs", status=404))
+    trade(house)
+    follow(house, 1)
+    assert check_books(house) == {"SOUN": 100}
+    assert house.sim.count("nccs") == 1
+
+
+def test_an_order_that_is_filed_under_the_day_before_is_found(shop, monkeypatch):
+    """From 16:00 New York the embedded market is already in tomorrow's session; another broker may not be."""
+    house = shop(only("SOUN"), clock=VirtualClock(START.replace(hour=10, minute=40))).started()
+    account = house.daemon.trader._account
+    asked = []
+    page = account._kis.orders_page
+    monkeypatch.setattr(
+        account._kis,
+        "orders_page",
+        lambda first, last, context: asked.append((first, last)) or page(first, last, context),
+    )
+    trade(house)
+    session = house.daemon.hours.session(house.clock.now()).date
+    assert asked[0][0] < f"{session:%Y%m%d}" < asked[0][1]
+
+
+def test_a_symbol_that_kis_does_not_know_does_not_hide_the_cash(shop):
+    house = shop().started()
+    house.sim.faults.add(Fault("error", "psamount", code="APBK0656", status=200, symbol="SOUN"))
+    trade(house)
+    assert len(orders(house)) == 3
+
+
+def test_a_pass_that_could_not_read_comes_again_in_a_minute(shop):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(Fault("html502", "balance", times=1))
+    trade(house)
+    assert not orders(house)
+    house.pass_seconds(61)
+    trade(house)
+    assert len(orders(house)) == 1
+
+
+def test_a_step_of_the_clock_does_not_repeat_a_pass(shop):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    follow(house, 3)
+    begun = house.sim.count("psamount")
+    house.clock.step(3600)
+    trade(house)
+    assert house.sim.count("psamount") == begun
+
+
+def test_the_account_number_in_kis_own_words_stays_out_of_every_file(shop):
+    house = shop(only("SOUN")).started()
+    number = house.settings.cano
+    house.restart().redactor.add(number)
+    house.sim.faults.add(
+        Fault("error", "ledger", code="APAC0081", message=f"계좌번호 입력 오류입니다 {number}-01", status=200)
+    )
+    trade(house)
+    house.daemon.write_status()
+    files = [path for path in house.settings.data_dir.rglob("*") if path.is_file()]
+    assert not [path for path in files if number.encode() in path.read_bytes()]
+
+
 # protections
 
 
@@ -640,6 +727,82 @@ def test_a_holding_that_has_fallen_is_sold_when_a_stop_loss_is_set(shop):
     assert [record.tr_id for record in orders(house)] == ["TTTT1002U", "TTTT1006U"]
     follow(house, 1)
     check_books(house)
+
+
+def test_the_stop_loss_sees_what_was_bought_after_the_last_sell_pass(shop):
+    house = shop(stop_loss_pct=Decimal(10)).started()
+    trade(house)
+    follow(house, 1)
+    house.pass_seconds(1800)
+    trade(house)
+    house.sim.pin("PLTR", "50", "60")
+    house.settings.stocks_file.write_text(json.dumps({**STOCKS, "watch_list": ["PLTR"]}), "utf-8")
+    house.pass_seconds(1790)
+    house.daemon.trader._ran.pop("매수")
+    house.daemon.trader._run_if_due("매수", 1.0, lambda: house.daemon.trader._buy(session_of(house)))
+    follow(house, 1)
+    house.sim.pin("PLTR", "40")
+    house.daemon.watch()
+    assert (orders(house)[-1].tr_id, orders(house)[-1].body["PDNO"]) == ("TTTT1006U", "PLTR")
+
+
+def session_of(house):
+    return house.daemon.hours.session(house.clock.now())
+
+
+def test_a_refused_stop_loss_is_not_sent_again_at_every_look(shop):
+    house = shop(only("SOUN"), stop_loss_pct=Decimal(10)).started()
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "5.00")
+    house.sim.faults.add(Fault("error", "order", code="APBK0656", status=200))
+    for _ in range(29):
+        house.pass_seconds(60)
+        house.daemon.watch()
+    assert 2 <= house.sim.count("order") - 1 <= 3
+
+
+def test_a_strategy_of_the_owner_cannot_overspend_oversell_or_pay_any_price(shop):
+    class Greedy:
+        def decide_buys(self, view):
+            price = view.quotes["SOUN"].price
+            wish = OrderWish(Side.BUY, "SOUN", 1, price, "")
+            return Plan(
+                (
+                    replace(wish, limit=price * 10),
+                    replace(wish, quantity=1_000_000),
+                    replace(wish, symbol="AMD"),
+                    replace(wish, side=Side.SELL),
+                )
+            )
+
+        def decide_sale(self, view):
+            return Plan(())
+
+        decide_stop_loss = decide_sale
+
+    house = shop(only("SOUN")).started()
+    house.daemon.trader._strategy = Greedy()
+    trade(house)
+    assert house.sim.count("order") == 0
+
+
+def test_an_owners_shorter_day_is_not_the_markets(shop):
+    """At TRADING_END_TIME the market goes on: an order of ours that still stands there has not expired."""
+    house = shop(
+        only("SOUN"),
+        clock=VirtualClock(datetime(2026, 11, 25, 1, 30, tzinfo=KST)),
+        options=Options(matching=False, hours="nyse"),
+        sim_hours="nyse",
+        trading_end_time=time(12, 0),
+    ).started()
+    trade(house)
+    house.sim.faults.add(Fault("error", "cancel", code="EGW00300"))
+    follow(house, 60)
+    assert intents(house)[0].state is State.OPEN
+    house.sim.fill(orders(house)[0].number)
+    follow(house, 1)
+    assert check_books(house) == {"SOUN": 100}
 
 
 def test_only_shares_that_the_daemon_bought_are_sold_unless_the_owner_says_otherwise(shop):

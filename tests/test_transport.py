@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 import requests
+import trustme
 
 from clock import KST, SystemClock, VirtualClock
 from errors import KISRefusal, NoAnswer, RateLimited, Stopping, TokenRejected, WrongKeys
@@ -232,6 +234,46 @@ def test_a_closed_port_is_a_refused_connection(transport):
 def test_a_name_that_does_not_resolve_is_no_token_error(transport):
     with pytest.raises(NoAnswer, match="DNS"):
         transport.get("http://no-such-host.invalid/?AUTH=")
+
+
+def test_over_tls_an_order_goes_out_on_the_very_connection_that_was_opened_before(tmp_path):
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    accepted = []
+    clock, stop = SystemClock(), threading.Event()
+
+    def session():
+        fresh = new_session()
+        fresh.verify = str(bundle)
+        return fresh
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                accepted.append(peer)
+                with context.wrap_socket(peer, server_side=True) as secure:
+                    if secure.recv(65536):
+                        body = b'{"rt_cd": "0"}'
+                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        road = KISTransport(session, RateLimiter(1000, clock, stop), clock, stop)
+        with road.line(f"https://127.0.0.1:{listener.getsockname()[1]}/order") as post:
+            assert len(accepted) == 1
+            assert post({}, "{}").body == {"rt_cd": "0"}
+        road.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    assert len(accepted) == 1
 
 
 def test_redirects_are_not_followed(wire, transport):

@@ -1,0 +1,75 @@
+"""The daemon's parts as ``main.build`` makes them, in a temporary folder, with nothing of it on the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from clock import Clock, SystemClock
+from config import Settings
+from kis_transport import new_session
+from logs import Redactor, configure_logging
+from main import TradingScheduler, build
+from stocks import SHIPPED
+
+UNLIMITED = 1e6  # calls a second
+
+
+def settings_for(folder: Path, url: str, **changes: Any) -> Settings:
+    """The settings of ``sim``, on the shipped watch list, with our own call limit out of the way."""
+    return replace(
+        Settings.load({"KIS_MODE": "sim"}, None),
+        **{
+            "data_dir": folder,
+            "stocks_file": SHIPPED,
+            "kis_base_url": url,
+            "yahoo_base_url": url,
+            "kis_calls_per_second": UNLIMITED,
+            **changes,
+        },
+    )
+
+
+@contextmanager
+def daemon_at(
+    settings: Settings, session: Callable[[], requests.Session], clock: Clock | None = None
+) -> Iterator[TradingScheduler]:
+    """A daemon that has its token; it writes its log as in life, and its terminal is nowhere."""
+    clock, redactor = clock or SystemClock(), Redactor()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        with redirect_stdout(nowhere):
+            _log(settings, clock, redactor)
+        daemon = build(settings, clock, redactor=redactor, kis_session=session)
+        try:
+            daemon.check_and_refresh_token()
+            yield daemon
+        finally:
+            daemon.close()
+
+
+def trusting(bundle: Path) -> Callable[[], requests.Session]:
+    """The daemon's own sessions, which trust the test authority as well."""
+
+    def make() -> requests.Session:
+        session = new_session()
+        session.verify = str(bundle)
+        return session
+
+    return make
+
+
+def _log(settings: Settings, clock: Clock, redactor: Redactor) -> None:
+    configure_logging(
+        clock,
+        redactor,
+        level=settings.log_level,
+        path=settings.log_path,
+        max_bytes=settings.log_max_bytes,
+        backups=settings.log_backup_count,
+    )
