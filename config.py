@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from decimal import Decimal
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import Binding, parse_stream
 
+import setting_values as value
 from errors import SettingsError
+from setting_values import WrongValue
 
 LOG_LEVEL = "INFO"
 LOG_FILE = "trading.log"
@@ -172,183 +172,6 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-# What one value may be. A parser gets the stripped, non-empty text.
-
-
-class _Wrong(ValueError):
-    """The text is no such value; the message says in Korean what to type, without repeating the text."""
-
-
-_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,10})?|[+-]?\.\d{1,10}", re.ASCII)
-_VISIBLE_ASCII = re.compile(r"[!-~]+")
-_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
-_ACCOUNT = re.compile(r"(\d{8})-?(\d{2})", re.ASCII)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_OWN_FILES = re.compile(r"api_token\.json|status\.json|HALT|report|\.env|.*\.(db|lock)|stocks_config\.json")
-_LONGEST_INTERVAL = 366 * 86_400  # seconds; more is surely a mistake, and too much for a timedelta somewhere
-_SHORTEST_INTERVAL = Decimal("0.01")  # seconds
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    """One of these words in any case, given back as it is written here."""
-
-    def parse(text: str) -> str:
-        for word in words:
-            if word.casefold() == text.casefold():
-                return word
-        raise _Wrong(f"{', '.join(words)} 가운데 하나를 쓰세요.")
-
-    return parse
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise _Wrong("true 또는 false라고 쓰세요.")
-    return text.lower() == "true"
-
-
-def _number(text: str) -> Decimal:
-    if not _NUMBER.fullmatch(text):
-        raise _Wrong("숫자만 쓰세요 (예: 30, 1.5). 쉼표나 단위는 빼 주세요.")
-    return Decimal(text)
-
-
-def _amount(least: str = "0", most: str | None = None) -> Callable[[str], Decimal]:
-    """A number from ``least`` to ``most``."""
-
-    def parse(text: str) -> Decimal:
-        value = _number(text)
-        if value < Decimal(least):
-            raise _Wrong(f"{least} 이상의 수를 쓰세요.")
-        if most is not None and value > Decimal(most):
-            raise _Wrong(f"{most} 이하의 수를 쓰세요.")
-        return value
-
-    return parse
-
-
-def _rate(text: str) -> float:
-    return float(_amount(least="0.1")(text))
-
-
-def _count(most: str | None = None) -> Callable[[str], int]:
-    """A whole number from 0 to ``most``."""
-
-    def parse(text: str) -> int:
-        value = _amount(most=most)(text)
-        if value != int(value):
-            raise _Wrong("0, 1, 2처럼 소수점 없는 수를 쓰세요.")
-        return int(value)
-
-    return parse
-
-
-def _interval(unit: int, longest: int = _LONGEST_INTERVAL, why: str = "") -> Callable[[str], float]:
-    """A positive number of units of ``unit`` seconds; fractions are welcome."""
-
-    def parse(text: str) -> float:
-        value = _number(text)
-        if value <= 0:
-            raise _Wrong("0보다 큰 수를 쓰세요.")
-        if value * unit < _SHORTEST_INTERVAL:
-            raise _Wrong("너무 짧습니다. 0.01초 이상이 되게 쓰세요.")
-        if value * unit > longest:
-            raise _Wrong(f"{longest // unit} 이하로 쓰세요{why}.")
-        return float(value)
-
-    return parse
-
-
-def _wall_time(text: str) -> time:
-    match = _TIME.fullmatch(text)
-    if not match:
-        raise _Wrong("뉴욕 시각을 09:30처럼 HH:MM으로 쓰세요.")
-    return time(int(match[1]), int(match[2]))
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, OSError):  # no such user behind the ~; the current folder is gone
-        raise _Wrong("폴더를 찾을 수 없습니다. /home/… 처럼 전체 경로를 쓰세요.") from None
-
-
-def _log_file(text: str) -> str:
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or text.startswith("~") or not path.name:
-        raise _Wrong(f"{LOG_FILE}처럼 파일 이름만 쓰세요. 로그는 DATA_DIR에 놓입니다 (폴더는 DATA_DIR로 바꿉니다).")
-    if _OWN_FILES.fullmatch(path.name):
-        raise _Wrong(f"프로그램이 다른 일에 쓰는 이름입니다. {LOG_FILE}처럼 다른 이름을 쓰세요.")
-    return text
-
-
-def _account(text: str) -> str:
-    match = _ACCOUNT.fullmatch(text)
-    if not match:
-        raise _Wrong("계좌번호 열 자리를 12345678-01 또는 1234567801처럼 쓰세요.")
-    return f"{match[1]}-{match[2]}"
-
-
-def _credential(text: str) -> str:
-    if not _VISIBLE_ASCII.fullmatch(text):
-        raise _Wrong("공백·한글·보이지 않는 문자가 섞여 있습니다. KIS Developers에서 다시 복사해 붙여 넣으세요.")
-    if text[0] in "\"'":
-        raise _Wrong("따옴표가 값에 들어 있습니다. 따옴표를 빼고 쓰세요.")
-    return text
-
-
-def _strategy(text: str) -> str:
-    module, _, name = text.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise _Wrong("package.module:Class 꼴로 쓰세요 (예: my_strategy:MyStrategy).")
-    return text
-
-
-def _base_url(text: str) -> str:
-    """Scheme, host and port. http only to this machine: the keys travel on this road."""
-    parts = _split_url(text)
-    if parts.username is not None or parts.password is not None:
-        raise _Wrong("주소에 아이디나 비밀번호를 넣지 마세요.")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise _Wrong("https://호스트:포트 까지만 쓰세요 (뒤의 경로는 빼 주세요).")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        raise _Wrong("https://로 시작하는 주소를 쓰세요 (http://는 127.0.0.1, localhost, [::1]에만 됩니다).")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _split_url(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        usable = _VISIBLE_ASCII.fullmatch(text) and "\\" not in text and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = None
-    if not usable:
-        raise _Wrong("주소로 읽을 수 없습니다. https://호스트:포트 꼴로 쓰세요.")
-    return parts
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _notify_urls(text: str) -> tuple[str, ...]:
-    """apprise URLs. A comma divides only where another URL begins, as commas may stand inside one."""
-    urls = [part.strip(", ") for part in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", text)]
-    for number, url in enumerate(urls, 1):
-        if not _URL.fullmatch(url):
-            raise _Wrong(f"{number}번째 주소를 읽을 수 없습니다. tgram://… , discord://… 처럼 쉼표로 나누어 쓰세요.")
-    return tuple(urls)
-
-
-def _ping_url(text: str) -> str:
-    if _split_url(text).scheme not in ("http", "https"):
-        raise _Wrong("https://hc-ping.com/… 같은 주소를 쓰세요.")
-    return text
-
-
 # All settings
 
 
@@ -362,42 +185,42 @@ class _Rule:
 
 _HOUR, _MINUTE, _SECOND = 3600, 60, 1
 _RULES: dict[str, _Rule] = {
-    "KIS_MODE": _Rule("sim", _one_of("sim", "paper", "real")),
-    "KIS_APP_KEY": _Rule("", _credential, secret=True),
-    "KIS_APP_SECRET": _Rule("", _credential, secret=True),
-    "KIS_ACCOUNT": _Rule("", _account, secret=True),
+    "KIS_MODE": _Rule("sim", value.one_of("sim", "paper", "real")),
+    "KIS_APP_KEY": _Rule("", value.credential, secret=True),
+    "KIS_APP_SECRET": _Rule("", value.credential, secret=True),
+    "KIS_ACCOUNT": _Rule("", value.account, secret=True),
     "KIS_REAL_CONFIRM": _Rule("", str, blank="", secret=True),
-    "KIS_BASE_URL": _Rule("", _base_url, secret=True),
-    "YAHOO_BASE_URL": _Rule("", _base_url, secret=True),
-    "KIS_CALLS_PER_SECOND": _Rule("", _rate),
-    "DATA_DIR": _Rule(".", _path),
-    "STOCKS_FILE": _Rule("stocks_config.json", _path),
-    "LOG_LEVEL": _Rule(LOG_LEVEL, _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
-    "LOG_FILE": _Rule(LOG_FILE, _log_file),
-    "LOG_MAX_BYTES": _Rule(str(LOG_MAX_BYTES), _count()),
-    "LOG_BACKUP_COUNT": _Rule(str(LOG_BACKUP_COUNT), _count(most="1000")),
-    "TOKEN_CHECK_MINUTES": _Rule("30", _interval(_MINUTE)),
-    "BROKER_REINIT_HOURS": _Rule("6", _interval(_HOUR)),
-    "TOKEN_RENEW_MARGIN_MINUTES": _Rule("10", _interval(_MINUTE, 12 * _HOUR, " (토큰의 수명은 하루입니다)")),
-    "PRICE_CACHE_SECONDS": _Rule("60", _interval(_SECOND)),
-    "WATCH_INTERVAL_SECONDS": _Rule("60", _interval(_SECOND)),
-    "SELL_INTERVAL_MINUTES": _Rule("30", _interval(_MINUTE)),
-    "BUY_INTERVAL_MINUTES": _Rule("60", _interval(_MINUTE)),
-    "ORDER_TIMEOUT_MINUTES": _Rule("20", _interval(_MINUTE, 3 * _HOUR, " (가장 짧은 장이 3시간 30분입니다)")),
-    "STRATEGY": _Rule("", _strategy),
-    "PROFIT_THRESHOLD_PCT": _Rule("5", _amount(most="1000")),
-    "MIN_PROFIT_PCT": _Rule("1.5", _amount(most="1000")),
-    "STOP_LOSS_PCT": _Rule("0", _amount(most="100")),
-    "SELL_SCOPE": _Rule("own", _one_of("own", "account")),
-    "CHECK_PREVIOUS_SELL_PRICE": _Rule("true", _boolean),
-    "MAX_BUY_ORDERS_PER_DAY": _Rule("10", _count()),
-    "MAX_BUY_USD_PER_DAY": _Rule("0", _amount()),
-    "DAILY_LOSS_LIMIT_PCT": _Rule("5", _amount(most="100")),
-    "TRADING_START_TIME": _Rule("", _wall_time),
-    "TRADING_END_TIME": _Rule("", _wall_time),
-    "SIM_HOURS": _Rule("always", _one_of("always", "nyse")),
-    "NOTIFY_URLS": _Rule("", _notify_urls, blank=(), secret=True),
-    "HEALTHCHECK_URL": _Rule("", _ping_url, secret=True),
+    "KIS_BASE_URL": _Rule("", value.base_url, secret=True),
+    "YAHOO_BASE_URL": _Rule("", value.base_url, secret=True),
+    "KIS_CALLS_PER_SECOND": _Rule("", value.rate),
+    "DATA_DIR": _Rule(".", value.path),
+    "STOCKS_FILE": _Rule("stocks_config.json", value.path),
+    "LOG_LEVEL": _Rule(LOG_LEVEL, value.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+    "LOG_FILE": _Rule(LOG_FILE, value.log_file),
+    "LOG_MAX_BYTES": _Rule(str(LOG_MAX_BYTES), value.count()),
+    "LOG_BACKUP_COUNT": _Rule(str(LOG_BACKUP_COUNT), value.count(most="1000")),
+    "TOKEN_CHECK_MINUTES": _Rule("30", value.interval(_MINUTE)),
+    "BROKER_REINIT_HOURS": _Rule("6", value.interval(_HOUR)),
+    "TOKEN_RENEW_MARGIN_MINUTES": _Rule("10", value.interval(_MINUTE, 12 * _HOUR, " (토큰의 수명은 하루입니다)")),
+    "PRICE_CACHE_SECONDS": _Rule("60", value.interval(_SECOND)),
+    "WATCH_INTERVAL_SECONDS": _Rule("60", value.interval(_SECOND)),
+    "SELL_INTERVAL_MINUTES": _Rule("30", value.interval(_MINUTE)),
+    "BUY_INTERVAL_MINUTES": _Rule("60", value.interval(_MINUTE)),
+    "ORDER_TIMEOUT_MINUTES": _Rule("20", value.interval(_MINUTE, 3 * _HOUR, " (가장 짧은 장이 3시간 30분입니다)")),
+    "STRATEGY": _Rule("", value.strategy),
+    "PROFIT_THRESHOLD_PCT": _Rule("5", value.amount(most="1000")),
+    "MIN_PROFIT_PCT": _Rule("1.5", value.amount(most="1000")),
+    "STOP_LOSS_PCT": _Rule("0", value.amount(most="100")),
+    "SELL_SCOPE": _Rule("own", value.one_of("own", "account")),
+    "CHECK_PREVIOUS_SELL_PRICE": _Rule("true", value.boolean),
+    "MAX_BUY_ORDERS_PER_DAY": _Rule("10", value.count()),
+    "MAX_BUY_USD_PER_DAY": _Rule("0", value.amount()),
+    "DAILY_LOSS_LIMIT_PCT": _Rule("5", value.amount(most="100")),
+    "TRADING_START_TIME": _Rule("", value.wall_time),
+    "TRADING_END_TIME": _Rule("", value.wall_time),
+    "SIM_HOURS": _Rule("always", value.one_of("always", "nyse")),
+    "NOTIFY_URLS": _Rule("", value.notify_urls, blank=(), secret=True),
+    "HEALTHCHECK_URL": _Rule("", value.ping_url, secret=True),
 }
 DEFAULTS: Mapping[str, str] = {name: rule.default for name, rule in _RULES.items()}  # as one writes them in .env
 _ACCESS = {  # what paper and real cannot do without
@@ -451,7 +274,7 @@ class _Draft:
         text = entry.text if entry else rule.default
         try:
             self.values[name.lower()] = rule.parse(_unquoted(text)) if text else rule.blank
-        except _Wrong as exc:
+        except WrongValue as exc:
             self.wrong(name, str(exc))
 
     def _shown(self, name: str, text: str) -> str:
@@ -467,7 +290,7 @@ class _Draft:
 def _unquoted(text: str) -> str:
     """The text, unless a quotation mark stands where the file format does not take it away (docker, half a pair)."""
     if text.strip("\"'“”‘’") != text:
-        raise _Wrong("값의 앞이나 뒤에 따옴표가 남아 있습니다. 따옴표 없이 쓰세요.")
+        raise WrongValue("값의 앞이나 뒤에 따옴표가 남아 있습니다. 따옴표 없이 쓰세요.")
     return text
 
 

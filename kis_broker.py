@@ -20,6 +20,7 @@ import mojito.koreainvestment
 import requests
 
 from clock import KST
+from config import Settings
 from errors import NoAnswer
 from kis_transport import KISTransport
 
@@ -60,6 +61,19 @@ class Access:
     account: str = field(repr=False)  # 12345678-01
     paper: bool
     bearer: Callable[[], str] = field(repr=False)  # the token of this moment; raises TokenUnavailable
+
+
+def access_for(settings: Settings, bearer: Callable[[], str]) -> Access:
+    """What the settings say of the account; in ``sim`` the address of the embedded broker must be in them by now."""
+    assert settings.kis_base_url is not None
+    return Access(
+        base_url=settings.kis_base_url,
+        app_key=settings.kis_app_key,
+        app_secret=settings.kis_app_secret,
+        account=f"{settings.cano}-{settings.acnt_prdt_cd}",
+        paper=settings.kis_mode == "paper",
+        bearer=bearer,
+    )
 
 
 class Broker(mojito.KoreaInvestment):  # type: ignore[misc]
@@ -155,6 +169,19 @@ class IssuedToken:
 
     value: str = field(repr=False)
     expires_at: datetime | None
+
+
+def token_issuer(settings: Settings, new_transport: Callable[[], KISTransport]) -> Callable[[], IssuedToken]:
+    """Asks for a token over a connection of its own: the pool in use may be what is broken."""
+
+    def ask() -> IssuedToken:
+        transport = new_transport()
+        try:
+            return ask_for_token(transport, settings.kis_base_url or "", settings.kis_app_key, settings.kis_app_secret)
+        finally:
+            transport.close()
+
+    return ask
 
 
 def ask_for_token(transport: KISTransport, base_url: str, app_key: str, app_secret: str) -> IssuedToken:

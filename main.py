@@ -22,7 +22,7 @@ from config import Settings
 from errors import AlreadyRunning, BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from exchange_book import ExchangeBook
 from kis_api import KISAPIClient
-from kis_broker import Access, BrokerSet, IssuedToken, ask_for_token
+from kis_broker import BrokerSet, access_for, token_issuer
 from kis_trading import KISTrading
 from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
@@ -34,7 +34,8 @@ from quotes import format_price
 from rate_limit import RateLimiter
 from status import VERSION, Status, iso, write_status
 from stocks import WatchlistFile
-from strategy import Rules, load_strategy
+from strategy import Rules
+from strategy_loader import load_strategy
 from timetable import Timetable, guarded
 from token_file import TokenFile
 from token_manager import TokenManager, TokenState
@@ -365,14 +366,14 @@ def build(
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode),
-        _token_issuer(settings, limiter, clock, stop, kis_session),
+        token_issuer(settings, lambda: KISTransport(kis_session, limiter, clock, stop)),
         ledger,
         clock,
         key_mark=settings.key_mark,
         margin=timedelta(minutes=settings.token_renew_margin_minutes),
         on_token=redactor.add,
     )
-    access, server = _access(settings, tokens), ServerClock()
+    access, server = access_for(settings, tokens.bearer), ServerClock()
     api = KISAPIClient(
         lambda: BrokerSet(access, KISTransport(kis_session, limiter, clock, stop, server, redactor.clean)),
         tokens,
@@ -401,37 +402,6 @@ def build(
     return TradingScheduler(
         settings, clock, stop, tokens=tokens, api=api, ledger=ledger, hours=hours, stocks=stocks, trader=trader
     )
-
-
-def _access(settings: Settings, tokens: TokenManager) -> Access:
-    assert settings.kis_base_url is not None
-    return Access(
-        base_url=settings.kis_base_url,
-        app_key=settings.kis_app_key,
-        app_secret=settings.kis_app_secret,
-        account=f"{settings.cano}-{settings.acnt_prdt_cd}",
-        paper=settings.kis_mode == "paper",
-        bearer=tokens.bearer,
-    )
-
-
-def _token_issuer(
-    settings: Settings,
-    limiter: RateLimiter,
-    clock: Clock,
-    stop: threading.Event,
-    new: Callable[[], requests.Session],
-) -> Callable[[], IssuedToken]:
-    """Asks for a token over a connection of its own: the pool in use may be what is broken."""
-
-    def ask() -> IssuedToken:
-        transport = KISTransport(new, limiter, clock, stop)
-        try:
-            return ask_for_token(transport, settings.kis_base_url or "", settings.kis_app_key, settings.kis_app_secret)
-        finally:
-            transport.close()
-
-    return ask
 
 
 # the commands

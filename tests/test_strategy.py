@@ -35,8 +35,8 @@ from strategy import (
     Side,
     format_limit,
     limit_price,
-    load_strategy,
 )
+from strategy_loader import load_strategy
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 RULES = Rules(
@@ -591,7 +591,7 @@ def test_the_strategy_knows_no_clock_no_network_and_no_log() -> None:
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
 
     ours = {path.stem for path in Path(strategy.__file__).parent.glob("*.py")} & imported
-    assert ours == {"errors", "quotes", "portfolio", "config"}  # config for a type only
+    assert ours == {"quotes", "portfolio", "config"}  # config for a type only
     assert not imported & {"time", "datetime", "logging", "random", "os", "socket", "requests", "threading"}
 
 
