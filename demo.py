@@ -25,8 +25,9 @@ from clock import KST, VirtualClock
 from config import Settings
 from intents import Intent
 from ledger import Ledger
-from logs import Redactor, configure_logging
+from logs import Redactor
 from portfolio import Side
+from process import start_logging
 from simulator import Fault, Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from stocks import SHIPPED
@@ -53,14 +54,7 @@ def run_demo(build: Callable[..., TradingScheduler]) -> int:
     clock, stop = VirtualClock(START), threading.Event()
     sim = Simulator(clock, profile="real", seed=SEED, options=Options(latency=LATENCY))
     redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
-    configure_logging(
-        clock,
-        redactor,
-        level=settings.log_level,
-        path=settings.log_path,
-        max_bytes=settings.log_max_bytes,
-        backups=settings.log_backup_count,
-    )
+    start_logging(settings, clock, redactor)
     session = partial(_session, sim)
     daemon = build(settings, clock, stop=stop, redactor=redactor, kis_session=session, yahoo_session=session)
     _book_trouble(clock, sim, settings.token_file, stop)

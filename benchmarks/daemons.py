@@ -14,8 +14,9 @@ import requests
 from clock import Clock, SystemClock
 from config import Settings
 from kis_transport import new_session
-from logs import Redactor, configure_logging
+from logs import Redactor
 from main import TradingScheduler, build
+from process import start_logging
 from stocks import SHIPPED
 
 UNLIMITED = 1e6  # calls a second
@@ -44,7 +45,7 @@ def daemon_at(
     clock, redactor = clock or SystemClock(), Redactor()
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         with redirect_stdout(nowhere):
-            _log(settings, clock, redactor)
+            start_logging(settings, clock, redactor)
         daemon = build(settings, clock, redactor=redactor, kis_session=session)
         try:
             daemon.check_and_refresh_token()
@@ -62,14 +63,3 @@ def trusting(bundle: Path) -> Callable[[], requests.Session]:
         return session
 
     return make
-
-
-def _log(settings: Settings, clock: Clock, redactor: Redactor) -> None:
-    configure_logging(
-        clock,
-        redactor,
-        level=settings.log_level,
-        path=settings.log_path,
-        max_bytes=settings.log_max_bytes,
-        backups=settings.log_backup_count,
-    )
