@@ -4,6 +4,7 @@ After everything the same must hold: at most one accepted order per intent, noth
 spent than the cash, and our books equal the broker's.
 """
 
+import contextlib
 import json
 import socket
 import sqlite3
@@ -18,7 +19,7 @@ from conftest import START
 from books import replay
 from clock import KST, VirtualClock
 from intents import State
-from ledger import Ledger
+from ledger import Ledger, LedgerUnwritable
 from portfolio import Side
 from simulator import Fault, Options
 from strategy import OrderWish, Plan
@@ -634,6 +635,48 @@ def test_a_symbol_that_kis_does_not_know_does_not_hide_the_cash(shop):
     assert len(orders(house)) == 3
 
 
+def test_a_blank_cash_figure_is_no_cash_figure(shop, log):
+    house = shop(only("SOUN")).started()
+    house.sim.faults.add(Fault("blank", "psamount"))
+    trade(house)
+    assert not orders(house)
+    assert log("주문가능금액이 비어 있음")
+
+
+def test_a_holding_that_cannot_be_sold_now_is_left_alone(shop):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "9.50")
+    house.sim.faults.add(Fault("unsellable", "balance"))
+    house.pass_seconds(1800)
+    trade(house)
+    assert len(orders(house)) == 1
+    assert "SOUN" in house.daemon.trader.why("매도")
+
+
+def test_a_symbol_that_is_sent_to_the_wrong_exchange_is_refused_and_nothing_else(shop):
+    house = shop({**only("SOUN"), "exchanges": {"NVDA": "나스닥", "SOUN": "나스닥"}}).started()
+    house.sim.faults.add(Fault("error", "order", code="APBK0656", message="해당종목정보가 없습니다", status=200))
+    trade(house)
+    assert [intent.state for intent in intents(house)] == [State.REFUSED]
+    assert check_books(house) == {}
+
+
+def test_a_full_disk_under_the_journal_sends_nothing(shop):
+    house = shop().started()
+    house.daemon.watch()
+    pages = house.daemon.ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    house.daemon.ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    for size in (3000, 500, 100, 20, 1):
+        with contextlib.suppress(LedgerUnwritable):
+            for number in range(200):
+                house.daemon.ledger.set_fact(f"filler {size} {number}", "x" * size)
+    trade(house)
+    assert not orders(house)
+    assert house.api.get_quote("NVDA").source == "KIS"
+
+
 def test_a_pass_that_could_not_read_comes_again_in_a_minute(shop):
     house = shop(only("SOUN")).started()
     house.sim.faults.add(Fault("html502", "balance", times=1))
@@ -877,6 +920,7 @@ def test_an_older_database_is_brought_up_to_date(tmp_path):
         ("2026-11-27T23:00", "2026-11-28T02:38", "2026-11-28T03:00"),  # the half day after Thanksgiving
         ("2026-11-24T00:00", "2026-11-24T05:38", "2026-11-24T06:00"),
         ("2027-03-15T22:40", "2027-03-16T04:38", "2027-03-16T05:00"),  # the first session of summer time
+        ("2026-11-02T23:40", "2026-11-03T05:38", "2026-11-03T06:00"),  # the first session of winter time
     ],
 )
 def test_no_new_order_in_the_last_minutes_and_nothing_left_open_at_the_close(shop, start, last, close):
