@@ -135,6 +135,8 @@ def run_adopt(daemon: TradingScheduler, *, own: str, sure: bool) -> int:
     shares = own_shares(daemon.ledger)
     adoption = plan_adoption(shares, daemon.trader.live_intents(), listed, claimed)
     print(describe(adoption, listed, shares))
+    if not (broken or adoption.changes or adoption.closed):
+        return 0
     if broken:
         print(f"{settings.database_file.name} 사용 불가 ({daemon.ledger.fault}): 옆으로 옮기고 새로 만듭니다.")
         print("데몬이 산 주식이 있었다면 --own 종목,종목 으로 알려 주세요. 나머지는 직접 사신 것으로 봅니다.")

@@ -146,3 +146,8 @@ def test_adopt_changes_nothing_when_kis_cannot_be_read(ambiguous, capsys):
     assert run_adopt(ambiguous.daemon, own="", sure=True) == 1
     assert [intent.state for intent in intents(ambiguous)] == [State.AMBIGUOUS]
     assert len(orders(ambiguous)) == 1
+
+
+def test_adopt_has_nothing_to_ask_where_the_books_agree(traded, capsys):
+    assert run_adopt(traded.daemon, own="", sure=False) == 0
+    assert "이미 맞습니다" in capsys.readouterr().out
