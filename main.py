@@ -273,7 +273,7 @@ class TradingScheduler:
 
     def watch(self) -> None:
         """Ask the sources for every symbol and fill the cache that everyone else reads."""
-        self.api.get_quotes([*self.stocks.current().symbols, *self.trader.own_symbols()], fresh=True)
+        self.api.get_quotes(self.trader.symbols_to_watch(), fresh=True)
         self.trader.is_halted()
         self.trader.watch_losses()
         if self.api.recovery.waiting:

@@ -255,7 +255,7 @@ class OrderDesk:
                 self._note(after)
         for intent in ended:
             after = late_fill(intent, listed.rows)
-            if after != intent:
+            if after != intent and intent.state is not State.ADOPTED:  # what adopt has settled, the owner has judged
                 logger.warning("[ORDER] %s 끝난 뒤에 알려진 체결 %d주", _words(intent), after.filled - intent.filled)
                 self._note(after)
 
@@ -314,6 +314,7 @@ class OrderDesk:
             self._live[intent.id] = intent
         else:
             self._live.pop(intent.id, None)
+            self._born.pop(intent.id, None)
         self._save(intent)
         _say(before, intent)
         return intent

@@ -79,7 +79,7 @@ class Trader:
         self._repeats = Repeats(clock)
         self._reasons: dict[str, Mapping[str, str]] = {}
         self._halted = False
-        self._fallen_watch: dict[str, Decimal] = {}
+        self._fallen_watch: dict[str, Decimal] | None = None  # averages of what may be sold; None: not read yet
         self._spent_in_pass = Decimal(0)
         self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
         self._not_before: dict[str, float] = {}
@@ -113,13 +113,14 @@ class Trader:
         if self._settings.stop_loss_pct > 0 and session is not None and self._may_have_fallen():
             self._guard(STOP_LOSS, lambda: self._sell(STOP_LOSS, session, self._strategy.decide_stop_loss))
 
-    def own_symbols(self) -> tuple[str, ...]:
-        """Symbols of which shares count as ours: quoted with the watch list. None while the books do not answer."""
+    def symbols_to_watch(self) -> tuple[str, ...]:
+        """The watch list and what we hold; books that do not answer must not stop the quotes."""
+        listed = self._stocks.current().symbols
         try:
-            return tuple(replay(self._ledger.fills()).quantities)
+            return (*listed, *self._books().quantities)
         except LedgerUnreadable as exc:
             self._say("장부", f"장부를 읽지 못함 ({exc}): 시세만 계속합니다")
-            return ()
+            return listed
 
     def read_for_adoption(self) -> dict[str, Position]:
         """What KIS says, with everything settled that its lists can settle; cancels nothing. Raises KISError."""
@@ -141,7 +142,10 @@ class Trader:
             return steady - self._ran[job] >= interval
         now = self._clock.now().timestamp()
         last = self._ledger.last_run(job)
-        return last is None or now - min(last, now) >= interval or last > now + interval
+        if last is not None and last > now:  # the clock was put back: nobody knows how long ago, so count from here
+            self._ran[job] = steady
+            return False
+        return last is None or now - last >= interval
 
     def _run_if_due(self, job: str, interval_minutes: float, act: Callable[[], None]) -> None:
         """One pass. One that could not read what it needs has not run: it comes again in a minute."""
@@ -183,7 +187,11 @@ class Trader:
         assert orders is not None
         positions = self._account.positions()
         self.balance_read_at = self._clock.now()
-        return Picture(orders, positions, replay(self._ledger.fills()))
+        return Picture(orders, positions, self._books())
+
+    def _books(self) -> Books:
+        """What counts as ours. Raises LedgerUnreadable."""
+        return replay(self._ledger.fills())
 
     def _usable_quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
         """Quotes that may open or close a position: from KIS and at most a minute old."""
@@ -291,7 +299,7 @@ class Trader:
     def _sell(self, job: str, session: Session, decide: Callable[[SellView], Plan]) -> None:
         if self._too_late(session):
             raise Skip("마감이 가까움")
-        if self._settings.sell_scope == "own" and not self._desk.live and not self.own_symbols():
+        if self._settings.sell_scope == "own" and not self._desk.live and not self._books().quantities:
             self._note_reasons(job, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
             return
         picture = self._look(session)
@@ -313,9 +321,9 @@ class Trader:
 
     def _may_have_fallen(self) -> bool:
         """Whether the cached quotes give reason to read the account: the watch job is not to cost a request each."""
-        if self._settings.sell_scope == "account" and not self._fallen_watch:
+        if self._settings.sell_scope == "account" and self._fallen_watch is None:
             return True  # nothing is known of the account yet: read it
-        averages = {**self._fallen_watch, **replay(self._ledger.fills()).averages}
+        averages = {**(self._fallen_watch or {}), **self._books().averages}
         limit = 1 - self._settings.stop_loss_pct / 100
         quotes = self._api.get_quotes(averages)
         return any(quote and quote.price <= averages[symbol] * limit for symbol, quote in quotes.items())

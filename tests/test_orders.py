@@ -19,7 +19,7 @@ from conftest import START
 from books import replay
 from clock import KST, VirtualClock
 from intents import State
-from ledger import Ledger, LedgerUnwritable
+from ledger import Ledger, LedgerUnreadable, LedgerUnwritable
 from portfolio import Side
 from simulator import Fault, Options
 from strategy import OrderWish, Plan
@@ -791,6 +791,42 @@ def test_the_stop_loss_sees_what_was_bought_after_the_last_sell_pass(shop):
 
 def session_of(house):
     return house.daemon.hours.session(house.clock.now())
+
+
+def test_a_stop_loss_over_an_empty_account_does_not_read_it_every_minute(shop):
+    house = shop(only("SOUN"), stop_loss_pct=Decimal(10), sell_scope="account", sell_interval_minutes=600.0).started()
+    house.settings.halt_file.write_text("")
+    for _ in range(10):
+        house.pass_seconds(60)
+        house.daemon.watch()
+    assert house.sim.count("balance") == 1
+
+
+def test_books_that_cannot_be_read_are_not_empty_books(shop, monkeypatch):
+    house = shop(only("SOUN")).started()
+    trade(house)
+    follow(house, 1)
+    house.pass_seconds(1800)
+
+    def broken():
+        raise LedgerUnreadable("autostock-sim.db: disk I/O error")
+
+    monkeypatch.setattr(house.daemon.ledger, "fills", broken)
+    trade(house)
+    assert "disk I/O error" in house.daemon.trader.why("매도")["전체"]
+    asked = house.sim.count("quote")
+    house.daemon.watch()
+    assert house.sim.count("quote") > asked
+
+
+def test_a_last_run_that_seems_to_lie_ahead_counts_from_the_start(shop):
+    house = shop(only("SOUN")).started()
+    house.daemon.ledger.note_run("매수", house.clock.now().timestamp() + 86400)
+    trade(house)
+    assert not orders(house)
+    house.pass_seconds(3600)
+    trade(house)
+    assert len(orders(house)) == 1
 
 
 def test_a_refused_stop_loss_is_not_sent_again_at_every_look(shop):
