@@ -22,7 +22,7 @@ from ledger import Ledger
 from portfolio import Position
 
 if TYPE_CHECKING:
-    from main import TradingScheduler
+    from scheduler import TradingScheduler
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from stocks import SHIPPED
 from trades import display_width
 
 if TYPE_CHECKING:
-    from main import TradingScheduler
+    from scheduler import TradingScheduler
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
 DAYS = 2

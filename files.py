@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from pathlib import Path
+
+
+class Disk:
+    """How state gets onto the disk; a simulation hands in one that fills up, breaks or dies at a chosen write."""
+
+    def connect(self, path: Path | str) -> sqlite3.Connection:
+        """Open a database without transactions of Python's own. Raises sqlite3.Error."""
+        return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+    def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+        """``replace_file``."""
+        return replace_file(path, content, mode=mode, durable=durable)
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:

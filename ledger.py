@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import AutoStockError, SettingsError
+from files import Disk
 from intents import LIVE, Intent, State
 from portfolio import Side
 
@@ -138,16 +139,17 @@ class Fill:
 class Ledger:
     """The small database. ``fault`` is None, or the reason why a memory stands in for the file."""
 
-    def __init__(self, path: Path, account_mark: str) -> None:
+    def __init__(self, path: Path, account_mark: str, disk: Disk | None = None) -> None:
+        disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
         self._lock = threading.Lock()
         try:
-            self._db = _open(path)
+            self._db = _open(path, disk)
             self._claim(account_mark)
         except (sqlite3.Error, OSError, LedgerUnreadable) as exc:
             self.fault = f"{type(exc).__name__}: {exc}"
-            self._db = _open(Path(":memory:"))
+            self._db = _open(Path(":memory:"), Disk())
 
     def close(self) -> None:
         """Close the file; its last commit is on the disk already."""
@@ -371,10 +373,10 @@ def _as_is(value: object) -> object:
     return value
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, disk: Disk) -> sqlite3.Connection:
     if str(path) != ":memory:":
         path.touch(mode=0o600)
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db = disk.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")

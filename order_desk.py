@@ -160,7 +160,9 @@ class OrderDesk:
         Raises KISRefusal for a definite refusal, so that the recovery sees it; LedgerUnwritable before anything is
         sent; NoAnswer, TokenUnavailable or Stopping when the connection could not be opened.
         """
+        self._point("before_journal")
         intent = self._prepare(ticket, listed)
+        self._point("before_dial")
         sent.append(intent)
         try:
             with self._kis.order_line() as send:
@@ -297,6 +299,7 @@ class OrderDesk:
             )
         except KISError as exc:
             logger.warning("[ORDER] %s 취소 응답: %s (주문내역으로 확인합니다)", _words(intent), exc)
+        self._point("after_cancel")
 
     # the restart and the records
 

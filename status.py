@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from files import replace_file
+from files import Disk
 
 VERSION = 1
 
@@ -37,9 +37,9 @@ class Status:
     why_nothing_bought: Mapping[str, str] | None = None  # symbol → reason; 전체: the pass as a whole
 
 
-def write_status(path: Path, status: Status) -> None:
+def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    replace_file(path, json.dumps(asdict(status), ensure_ascii=False, indent=2).encode(), durable=False)
+    disk.replace(path, json.dumps(asdict(status), ensure_ascii=False, indent=2).encode(), durable=False)
 
 
 def iso(instant: datetime | None) -> str | None:

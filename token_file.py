@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clock import KST
-from files import replace_file
+from files import Disk
 from kis_transport import token_mark
 
 
@@ -39,10 +39,11 @@ Signature = tuple[int, int, int]
 class TokenFile:
     """The file, and a cheap way to see that somebody else has deleted or replaced it."""
 
-    def __init__(self, path: Path, key_mark: str, mode: str) -> None:
+    def __init__(self, path: Path, key_mark: str, mode: str, disk: Disk | None = None) -> None:
         self.path = path
         self._key_mark = key_mark
         self._mode = mode
+        self._disk = disk or Disk()
 
     def signature(self) -> Signature | None:
         """What changes when the file does; None when there is no file. Costs one ``stat``."""
@@ -83,7 +84,7 @@ class TokenFile:
             "app_key_mark": self._key_mark,
             "mode": self._mode,
         }
-        status = replace_file(self.path, json.dumps(document, indent=2).encode(), mode=0o600)
+        status = self._disk.replace(self.path, json.dumps(document, indent=2).encode(), mode=0o600)
         return _signature(status)
 
     def sweep(self) -> None:

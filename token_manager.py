@@ -74,6 +74,7 @@ class TokenManager:
         key_mark: str,
         margin: timedelta,
         on_token: Callable[[str], None] = lambda value: None,
+        point: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._file = file
         self._ask_kis = ask_kis
@@ -82,6 +83,7 @@ class TokenManager:
         self._key_mark = key_mark
         self._margin = margin
         self._on_token = on_token
+        self._point = point
         self._lock = threading.RLock()
         self._token: Token | None = None
         self._signature: Signature | None = None  # of the file as we know it; None: there is none to miss
@@ -153,11 +155,13 @@ class TokenManager:
             if wait > 0:
                 raise TokenUnavailable(f"발급 간격 미경과 ({math.ceil(wait)}초 후 재시도)", wait)
             number = self._begin(cause)
+            self._point("before_issue")
             try:
                 issued = self._ask_kis()
             except KISError as exc:
                 self._end(number, exc.code if isinstance(exc, KISRefusal) else str(exc))
                 raise
+            self._point("after_issue")
             return self._accept(number, issued)
 
     def reread(self) -> None:

@@ -12,7 +12,7 @@ import requests
 from benchmarks.daemons import daemon_at, settings_for
 from benchmarks.table import Figure, Section, duration, median
 from clock import SystemClock
-from main import TradingScheduler
+from scheduler import TradingScheduler
 from simulator import Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from simulator.options import Profile

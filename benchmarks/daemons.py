@@ -15,8 +15,9 @@ from clock import Clock, SystemClock
 from config import Settings
 from kis_transport import new_session
 from logs import Redactor
-from main import TradingScheduler, build
+from main import build
 from process import start_logging
+from scheduler import TradingScheduler
 from stocks import SHIPPED
 
 UNLIMITED = 1e6  # calls a second

@@ -12,7 +12,7 @@ from benchmarks.daemons import daemon_at, settings_for, trusting
 from benchmarks.kis import SYMBOL, PlainClient
 from benchmarks.table import Figure, Section, duration, median
 from benchmarks.workers import Worker, server
-from main import TradingScheduler
+from scheduler import TradingScheduler
 
 ROUNDS = 15
 TARGET = 0.050  # seconds

@@ -17,7 +17,8 @@ import requests
 from clock import KST, SystemClock, VirtualClock
 from config import Settings
 from logs import Redactor
-from main import TradingScheduler, build
+from main import build
+from scheduler import TradingScheduler
 from simulator import Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from simulator.server import Server, serve
