@@ -117,6 +117,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._heard: tuple[str, float] | None = None
+        self._offset = 0.0
 
     def heard(self, date: str | None, received: float) -> None:
         """An answer came in at ``received`` (our epoch seconds)."""
@@ -125,12 +126,16 @@ class ServerClock:
 
     def offset(self) -> float:
         """Seconds to add to our clock, to the second; 0 where KIS has never said."""
-        if self._heard is None:
-            return 0.0
-        try:
-            return parsedate_to_datetime(self._heard[0]).timestamp() - self._heard[1]
-        except (ValueError, TypeError):
-            return 0.0
+        if self._heard is not None:
+            self._offset, self._heard = _ahead(*self._heard), None
+        return self._offset
+
+
+def _ahead(date: str, received: float) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp() - received
+    except (ValueError, TypeError):
+        return 0.0
 
 
 class KISTransport:
@@ -167,15 +172,23 @@ class KISTransport:
         """
         started = self._clock.monotonic()
         try:
-            return self._send("GET", url, headers, ledger=ledger, params=params)
+            return self._read_once(url, headers, params, ledger)
         except ConnectionDropped:
             if self._clock.monotonic() - started > DROP_RETRY_WITHIN:
                 raise
-            return self._send("GET", url, headers, ledger=ledger, params=params)
+            return self._read_once(url, headers, params, ledger)
 
-    def post(self, url: str, headers: Mapping[str, str] | None = None, data: str | None = None) -> Answer:
-        """A request that may change something: sent once. Raises as ``get``."""
-        return self._send("POST", url, headers, data=None if data is None else data.encode())
+    def post(
+        self, url: str, headers: Mapping[str, str] | None = None, data: str | None = None, *, in_line: bool = False
+    ) -> Answer:
+        """A request that may change something: sent once; ``in_line`` says that the call limit was waited out before.
+
+        Raises as ``get``.
+        """
+        if not in_line:
+            self._limiter.acquire()
+        body = None if data is None else data.encode()
+        return self._perform(self._session, "POST", url, headers, READ_TIMES, {"data": body})
 
     @contextmanager
     def line(self, url: str) -> Iterator[Callable[[Mapping[str, str], str], Answer]]:
@@ -206,11 +219,11 @@ class KISTransport:
         """Close the idle connections; a request under way in another thread ends by itself."""
         self._session.close()
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str] | None, *, ledger: bool = False, **content: Any
+    def _read_once(
+        self, url: str, headers: Mapping[str, str] | None, params: Mapping[str, str] | None, ledger: bool
     ) -> Answer:
         self._limiter.acquire(ledger=ledger)
-        return self._perform(self._session, method, url, headers, READ_TIMES, content)
+        return self._perform(self._session, "GET", url, headers, READ_TIMES, {"params": params})
 
     def _perform(
         self,

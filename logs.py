@@ -23,6 +23,7 @@ MASK = "****"
 RUN = 12  # characters of a secret in a row that are masked wherever they stand
 COMPLAINT_INTERVAL = 60.0  # seconds between complaints on stderr about a log that cannot be written
 FOLD_SECONDS = 600.0
+FLICKER_SECONDS = 60.0  # trouble that comes and goes is not said more often
 TEXTS_KEPT = 50  # for one key
 
 
@@ -193,9 +194,16 @@ class Repeats:
         return f"{text} …외 {count}회" if count else text
 
     def forget(self, key: str) -> None:
-        """The trouble with ``key`` is over: its next line is a first one again."""
+        """The trouble with ``key`` is over: its next line is a first one again, though not more than once a minute."""
         with self._lock:
-            self._said.pop(key, None)
+            texts = self._said.get(key)
+            if texts is None:
+                return
+            now = self._clock.monotonic()
+            for text in [text for text, (since, _) in texts.items() if now - since >= FLICKER_SECONDS]:
+                del texts[text]
+            if not texts:
+                del self._said[key]
 
     def _make_room(self, texts: dict[str, tuple[float, int]]) -> None:
         """Texts from outside may differ every time; neither they nor the keys may grow without end."""

@@ -131,6 +131,10 @@ class Trader:
         """Orders that something may still happen to."""
         return self._desk.live
 
+    def distrust(self) -> str | None:
+        """Why nothing may be opened just now, or None."""
+        return self._desk.distrust()
+
     # when
 
     def _is_due(self, job: str, interval_minutes: float) -> bool:

@@ -142,6 +142,9 @@ def test_repeats_are_folded_by_key_and_text():
     clock.advance(600)
     assert repeats.admit("NVDA", "x") == "x …외 1회"
     repeats.forget("NVDA")
+    assert repeats.admit("NVDA", "x") is None, "trouble that comes and goes is not said more than once a minute"
+    clock.advance(60)
+    repeats.forget("NVDA")
     assert repeats.admit("NVDA", "x") == "x"
     for number in range(10):
         repeats.admit("NVDA", str(number))
