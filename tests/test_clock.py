@@ -1,18 +1,21 @@
 """Bounded calls: what a caller gets, and what the threads behind it cost."""
 
 import gc
+import subprocess
 import sys
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from clock import DeadlineExceeded, SystemClock
 
 within = SystemClock().within
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -81,6 +84,18 @@ def test_calls_that_hang_for_ever_do_not_pile_up(gate):
     waiting = ThreadPoolExecutor(1).submit(within, 5, lambda: 46)
     gate.set()
     assert waiting.result() == 46  # it has waited for its turn within its own deadline
+
+
+def test_a_hanging_call_does_not_hold_the_end_of_the_process():
+    script = """
+import threading, clock
+try:
+    clock.SystemClock().within(0.05, threading.Event().wait)
+except clock.DeadlineExceeded:
+    print("given up")
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=10)
+    assert (done.stdout, done.stderr, done.returncode) == ("given up\n", "", 0)
 
 
 def test_many_callers_at_once_do_not_wait_for_each_other(gate):
