@@ -287,7 +287,7 @@ class KISTransport:
             raise NoAnswer("연결 시간 초과") from None
         except requests.Timeout:
             raise NoAnswer("응답 시간 초과") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:  # OSError: no CA bundle
             raise _network_error(exc) from None
         return Answer(response.status_code, _lower_names(response.headers), _json_object(response.status_code, body))
 

@@ -313,6 +313,8 @@ def test_a_server_that_nobody_vouches_for_hears_nothing(authority, tmp_path):
         ask_over_tls(authority, tmp_path / "ca.pem", name="somebody-else.invalid")
     with pytest.raises(NoAnswer, match="TLS 오류"):
         ask_over_tls(authority, certifi.where())
+    with pytest.raises(NoAnswer, match="통신 오류 FileNotFoundError"):
+        ask_over_tls(authority, tmp_path / "gone.pem")
 
 
 def test_redirects_are_not_followed(wire, transport):
