@@ -87,7 +87,7 @@ def build(
         clock,
         key_mark=settings.key_mark,
         margin=timedelta(minutes=settings.token_renew_margin_minutes),
-        on_token=redactor.add,
+        on_token=redactor.add_token,
         get_in_line=limiter.acquire,
         point=point,
     )
