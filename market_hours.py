@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any, Protocol
 
 from clock import KST, NEW_YORK
@@ -79,6 +80,7 @@ class NyseCalendar:
         self._first, self._last = first, last
 
 
+@cache
 def _nyse_sessions(first: date, last: date) -> dict[date, Session]:
     import exchange_calendars
 

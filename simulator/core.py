@@ -17,7 +17,7 @@ from simulator.auth import Auth, Issuance, mark_of
 from simulator.books import Account, Order, Side
 from simulator.calls import Call
 from simulator.desk import Accepted, Desk, Ticket
-from simulator.faults import INNER, NO_CONNECTION, Faults, spoil
+from simulator.faults import INNER, Faults, spoil
 from simulator.gateway import Gateway
 from simulator.hours import AlwaysOpen, Hours, Nyse
 from simulator.kis_account import AccountDesk
@@ -244,7 +244,7 @@ class Simulator:
         """``refused``, ``unreachable`` or ``dns`` if a connection for this request could not be opened now; not a
         request."""
         with self._lock:
-            return self.faults.in_force(routes.read(request)[0], NO_CONNECTION, self.clock.now())
+            return self.faults.meet_connection(routes.read(request)[0], self.clock.now())
 
     def close(self) -> None:
         """Let go of sim.db."""

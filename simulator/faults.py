@@ -138,11 +138,10 @@ class Faults:
         """Everything works again."""
         self._faults.clear()
 
-    def in_force(self, place: Place, kinds: set[str], now: datetime) -> str | None:
-        """The kind of the first fault that the next such request would meet; nothing is counted."""
-        for fault, _ in self._faults:
-            spent = fault.times is not None and fault.fired >= fault.times
-            if fault.kind in kinds and not spent and _concerns(fault, place, 1) and _in_time(fault, now):
+    def meet_connection(self, place: Place, now: datetime) -> str | None:
+        """The kind of the fault that keeps a connection for such a request from being opened, counted as fired."""
+        for fault, stream in self._faults:
+            if fault.kind in NO_CONNECTION and _meets(fault, stream, place, 1, now):
                 return fault.kind
         return None
 

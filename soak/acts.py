@@ -17,6 +17,7 @@ from simulator.listings import find_listing
 from soak.kinds import KINDS
 from soak.outcomes import Crash
 from soak.plan import Event
+from token_manager import TokenState
 
 if TYPE_CHECKING:
     from soak.world import World
@@ -47,9 +48,12 @@ def heal(world: World) -> None:
     world.note_event("heal")
     world.sim.faults.clear()
     world.sim.release_tokens()
+    if world.daemon.tokens.state() is TokenState.REFUSED:  # else KIS would hand out for hours what is never sent again
+        world.sim.revoke_tokens("EGW00123")
     world.disk.full.clear()
     world.disk.die_in = None
     world.armed.clear()
+    world.twin, world.races = "", False
     _let_prices_go(world)
     with suppress(FileNotFoundError):
         world.settings.halt_file.unlink()
@@ -134,10 +138,10 @@ def _restart(world: World, args: dict[str, Any]) -> None:
 
 def _suspend(world: World, args: dict[str, Any]) -> None:
     before = world.session()
-    opens = before is None or world.true.now().timestamp() < before.opens
     world.suspend(args["seconds"])
     after = world.session()
-    world.tally.sometimes["개장과 마감을 걸친 절전"] += opens and (after is None or after != before)
+    slept_through = after != before and world.true.now().timestamp() >= after.closes
+    world.tally.sometimes["개장과 마감을 걸친 절전"] += slept_through
 
 
 def _clock_step(world: World, args: dict[str, Any]) -> None:
@@ -184,10 +188,13 @@ def _halt(world: World, args: dict[str, Any]) -> None:
 
 
 def _twin_order(world: World, args: dict[str, Any]) -> None:
-    """The owner orders by the app what the daemon has just ordered."""
-    newest = [order for order in world.oracle.ours() if order.side == "buy"][-1:]
-    if newest:
-        _by_hand(world, newest[0].symbol, newest[0].quantity, newest[0].limit)
+    """The owner orders, by the app or by another program, exactly what the daemon orders next."""
+    world.twin = args["channel"]
+
+
+def _cancel_race(world: World, args: dict[str, Any]) -> None:
+    """The next order to be cancelled is filled while the cancellation is on its way."""
+    world.races = True
 
 
 def _owner_buys(world: World, args: dict[str, Any]) -> None:
@@ -248,6 +255,7 @@ _ACTS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "kill_at_commit": _kill_at_commit,
     "restart": _restart,
     "suspend": _suspend,
+    "sleep_through": _suspend,
     "clock_step": _clock_step,
     "ledger_full": _file_full("database_file"),
     "ledger_broken": _ledger_broken,
@@ -255,6 +263,7 @@ _ACTS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "status_disk_full": _file_full("status_file"),
     "halt": _halt,
     "twin_order": _twin_order,
+    "cancel_race": _cancel_race,
     "owner_buys": _owner_buys,
     "owner_sells": _owner_sells,
     "deposit": _deposit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from clock import NEW_YORK
@@ -108,14 +108,11 @@ class BooksChecker:
         if now == "done":
             seen["취소로 끝남"] += entry.ending == "취소"
             seen["일부 체결 뒤 취소"] += entry.ending == "일부 체결 뒤 취소"
-        seen["체결 뒤 취소 거절"] += now == "done" and self._world.was_cancel_refused(entry.symbol)
 
 
 def exposure_problem(world: World) -> str:
     """A16 and the day's caps, by the broker's own figures; empty when all is well."""
     settings, session = world.settings, world.session()
-    if session is None:
-        return ""
     ours = [o for o in world.oracle.ours() if o.side == "buy" and o.date == session.date and o.status != "rejected"]
     spent = sum((o.value + o.rest * o.limit for o in ours), start=world.zero)
     if settings.max_buy_usd_per_day and spent > settings.max_buy_usd_per_day:
@@ -132,8 +129,3 @@ def _pace_problem(ours: list[Order], interval: float) -> str:
         if fourth - first < interval - 120:
             return f"four purchases within {fourth - first:.0f} s"
     return ""
-
-
-def settled_date(world: World) -> date:
-    """New York's date at this true instant."""
-    return datetime.fromtimestamp(world.true.now().timestamp(), NEW_YORK).date()

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kis_transport import token_mark
 from simulator import Request, Response, routes
-from simulator.hours import Session
+from simulator.books import Side
+from simulator.desk import Refused
 from simulator.listings import find_listing
-from soak.oracle import matches
+from soak.oracle import BUYS, matches
 
 if TYPE_CHECKING:
     from soak.world import World
@@ -39,7 +41,7 @@ class Border:
         self._world = world
         most, self._window = LIMITS[world.plan.profile]
         self._calls: deque[float] = deque(maxlen=most)
-        self._ledger_at = self._attempt_at = self._token_at = float("-inf")
+        self._ledger_at = self._attempt_at = self._token_at = self._accepted_at = float("-inf")
         self._refused: set[str] = set()
         self._newest = ""
         self._futile_at = float("-inf")
@@ -61,12 +63,14 @@ class Border:
         key = self._check_order(request, now) if name == "order" else None
         if name == "cancel":
             self._check_cancel(request, now)
+            self._race(request)
         if name in ("ccnl", "nccs"):
             self.looked_at = now
         before = len(world.sim.accepted) if key else 0
         response = world.sim.handle(request)
         if key and len(world.sim.accepted) > before:
             world.oracle.note_accepted(key)
+            self._twin(request)
         self._note(name, asked.symbols, request, response, now)
         return response
 
@@ -130,7 +134,7 @@ class Border:
         """By the clock that the daemon has (design "Market hours"); a wrong one is the owner's to mend."""
         world, at = self._world, self._world.clock.now().timestamp()
         session = world.session_at(at)
-        if session is None or not session.opens <= at <= session.closes - before_close + 1.0:
+        if not session.opens <= at <= session.closes - before_close + 1.0:
             world.broken(invariant, f"an order outside the session ({world.true.now():%m-%d %H:%M:%S})")
 
     def _check_price(self, symbol: str, limit: float, now: float) -> None:
@@ -152,10 +156,35 @@ class Border:
             world.broken("A11", f"order {number} is not ours and is cancelled")
         at = world.clock.now().timestamp()
         session, age = world.session_at(at), now - world.oracle.sent_at[key]
-        closing = session is not None and at >= session.closes - CLOSING
+        closing = at >= session.closes - CLOSING
         forgot = world.restarted_at > world.oracle.sent_at[key] and world.stepped_at > world.oracle.sent_at[key]
         if age < TIMEOUT and not closing and not forgot:
             world.broken("A11", f"order {number} is cancelled after {age:.0f} s")
+
+    # what others do at this very moment
+
+    def _race(self, request: Request) -> None:
+        """The exchange fills what is being cancelled."""
+        world, number = self._world, int(json.loads(request.body)["ORGN_ODNO"])
+        if not world.races:
+            return
+        world.races = False
+        with suppress(ValueError):
+            world.sim.fill(number)
+            world.tally.sometimes["체결 뒤 취소 거절"] += 1
+
+    def _twin(self, request: Request) -> None:
+        """The owner orders the very same."""
+        world, body = self._world, json.loads(request.body)
+        if not world.twin:
+            return
+        side: Side = "buy" if request.headers.get("tr_id") in BUYS else "sell"
+        with suppress(Refused, ValueError):
+            world.sim.place_foreign_order(
+                body["PDNO"], side, int(body["ORD_QTY"]), body["OVRS_ORD_UNPR"], channel=world.twin
+            )
+            world.tally.sometimes["남의 주문"] += 1
+        world.twin = ""
 
     # after it
 
@@ -179,8 +208,9 @@ class Border:
         world.tally.issuances[last.result] += 1
         if last.result not in ("new", "same"):
             return
-        reason = world.excused(2 * HOUR) or world.clock_is_wrong
-        if now - self._token_at < LIFE - 1 and not reason:
+        wrong = world.clock_is_wrong and now - self._accepted_at >= HOUR - 1  # such a clock costs one an hour
+        self._accepted_at = now
+        if now - self._token_at < LIFE - 1 and not (wrong or world.excused(2 * HOUR)):
             world.broken("A7", f"a token {(now - self._token_at) / HOUR:.1f} h after the last one, for no reason")
         if last.result == "new":
             self._token_at = now
@@ -195,8 +225,3 @@ class Border:
             self._futile_at = now
             world.excuse()  # the next try is for the same reason
             world.tally.sometimes["같은 토큰 재발급"] += 1
-
-
-def in_session(session: Session | None, at: float) -> bool:
-    """Whether the market trades at this true instant."""
-    return session is not None and session.opens <= at < session.closes

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from simulator.hours import Nyse, Session
-from soak.kinds import KINDS, NIGHT, RECIPES, Args
+from soak.kinds import KINDS, NIGHT, RECIPES, Args, Kind
 from soak.plan import Event, Plan
 
 STARTS = (  # Seoul dates; a run begins at noon, and its first evening may be a session's
@@ -40,12 +40,13 @@ def draw(seed: int, days: int, faults: str = "all", start: str | None = None) ->
 def sessions_of(plan: Plan) -> list[Session]:
     """NYSE's sessions that lie in the run, oldest first, by the library's calendar."""
     first, last = plan.begins.timestamp(), plan.ends.timestamp()
-    found = _calendar().recent(plan.ends.date() + timedelta(days=1), 2 * plan.days + 8)
+    found = calendar().recent(plan.ends.date() + timedelta(days=1), 2 * plan.days + 8)
     return [session for session in reversed(found) if first < session.opens and session.closes < last]
 
 
 @cache
-def _calendar() -> Nyse:
+def calendar() -> Nyse:
+    """NYSE's sessions, whichever run asks."""
     return Nyse()
 
 
@@ -106,37 +107,40 @@ def _drawn(plan: Plan, faults: str) -> Iterator[tuple[float, str, Args]]:
     for stretch in range(0, plan.days, STRETCH):
         swarm = Random(f"{plan.seed}:{stretch}:swarm")
         names = list(NIGHT) if faults == "night" else list(KINDS)
-        chosen = sorted(swarm.sample(names, swarm.randint(3, len(names) // 2)))
+        always = [name for name in names if KINDS[name].always]
+        chosen = sorted({*swarm.sample(names, swarm.randint(3, len(names) // 2)), *always})
         length = min(STRETCH, plan.days - stretch)
         for name in chosen:
             rng = Random(f"{plan.seed}:{stretch}:{name}")
-            for _ in range(rng.choice((1, 1, 2, 3))):
-                yield _instant(plan, rng, stretch, length, KINDS[name].aimed), name, KINDS[name].draw(rng)
+            for _ in range(rng.choice((2, 3, 4) if KINDS[name].always else (1, 1, 2, 3))):
+                yield _instant(plan, rng, stretch, length, KINDS[name]), name, KINDS[name].draw(rng)
         if faults == "all":
             yield from _recipes(plan, stretch, length)
 
 
 def _recipes(plan: Plan, stretch: int, length: int) -> Iterator[tuple[float, str, Args]]:
     rng = Random(f"{plan.seed}:{stretch}:recipes")
-    for recipe in rng.sample(RECIPES, rng.choice((0, 1, 2))):
-        at = _instant(plan, rng, stretch, length, aimed=True)
-        for name, args in recipe:
-            yield at, name, dict(args)
+    for recipe in rng.sample(RECIPES, rng.choice((1, 2, 3))):
+        at = _instant(plan, rng, stretch, length, KINDS["order_lost"])
+        for later, name, args in recipe:
+            yield at + later, name, dict(args)
 
 
-def _instant(plan: Plan, rng: Random, stretch: int, length: int, aimed: bool) -> float:
+def _instant(plan: Plan, rng: Random, stretch: int, length: int, kind: Kind) -> float:
     """Seconds after the start: mostly in a session before its healing, else anywhere in the stretch."""
     first = stretch * 86_400.0
     last = first + length * 86_400.0
     start = plan.begins.timestamp()
     open_hours = [s for s in sessions_of(plan) if first <= s.opens - start < last]
     anywhere, share = rng.random(), rng.random()
-    if not open_hours or (not aimed and share > AIMED):
+    if not open_hours or (not kind.aimed and share > AIMED):
         return first + anywhere * (last - first)
     session = open_hours[int(rng.random() * len(open_hours))]
+    if kind.at_open:
+        return session.opens - 900 - start
     return session.opens - 600 + anywhere * (session.closes - HEALING - session.opens + 600) - start
 
 
 def is_trading_day(day: date) -> bool:
     """Whether New York trades on this date."""
-    return _calendar().recent(day, 1)[0].date == day
+    return calendar().recent(day, 1)[0].date == day

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 RUN = 12  # characters of a secret in a row that must not be seen (A17)
 REPEAT = 60.0  # seconds in which no warning is said twice (A18)
-EACH_TIME = ("[AUTO_RECOVER]", "[ORDER]", "api_token.json")  # one line for each thing that happens
+EACH_TIME = (
+    "[AUTO_RECOVER]",
+    "[ORDER]",
+    "api_token.json",
+)  # one line for each thing that happens; so is a refused token
 
 
 class Canaries:
@@ -68,11 +72,16 @@ class Ears(logging.Handler):
 
     def _check_repeat(self, text: str) -> None:
         now, before = self._world.clock.monotonic(), self._said.get(text, float("-inf"))
-        if now - before < REPEAT and before > self._world.restarted_at and not text.startswith(EACH_TIME):
+        if now - before < REPEAT and before > self._world.restarted_at and not _each_time(text):
             self._world.broken("A18", f"said twice within a minute: {text}")
         if len(self._said) > 500:
             self._said.clear()
         self._said[text] = now
+
+
+def _each_time(text: str) -> bool:
+    """A refused token begins a recovery, and that block is always written whole."""
+    return text.startswith(EACH_TIME) or "rt_cd=EGW0012" in text
 
 
 def listen(world: World, clock: Clock, redactor: Redactor) -> None:

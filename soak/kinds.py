@@ -6,7 +6,7 @@ An event is complete in itself: what is drawn here stands in the plan, and ``act
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -17,12 +17,15 @@ Draw = Callable[[Random], Args]
 
 @dataclass(frozen=True)
 class Kind:
-    """``aimed``: only useful while orders are traded. ``loud``: when it lasts, the log must show it (F6)."""
+    """``aimed``: only useful while orders are traded. ``loud``: when it lasts, the log must show it (F6).
+    ``at_open``: a quarter of an hour before an opening. ``always``: in every run, several times."""
 
     rows: tuple[str, ...]
     draw: Draw
     aimed: bool = False
     loud: bool = False
+    at_open: bool = False
+    always: bool = False
 
 
 def _lasting(rng: Random, shortest: float = 5.0, longest: float = 6 * 3600.0) -> float:
@@ -147,11 +150,17 @@ KINDS: dict[str, Kind] = {
     "yahoo_refuses": _while("Y02", "yahoo", "error", status=(429, 403, 500), loud=False),
     "yahoo_bad": _while("Y03 Y04 Y06", "yahoo", "blank", "bad_price", "wrong_types", "cut", text="NaN", loud=False),
     # the process, the disk, the clocks
-    "kill": _act("P05 P06 P07 P08", lambda r: {"point": r.choice(POINTS), "nth": r.choice((1, 1, 2))}),
+    "kill": Kind(
+        ("P04", "P05", "P06", "P07", "P08"),
+        lambda r: {"point": r.choice(POINTS), "nth": r.choice((1, 1, 2))},
+        aimed=True,
+        always=True,
+    ),
     "kill_now": _act("P04 T17"),
     "kill_at_commit": _act("P09", lambda r: {"nth": r.randint(1, 12), "after": r.random() < 0.5}),
     "restart": _act("P01"),
     "suspend": _act("C01", lambda r: {"seconds": _lasting(r, 120, 9 * 3600)}, loud=True),
+    "sleep_through": Kind(("C01",), lambda r: {"seconds": r.choice((27000, 28800))}, loud=True, at_open=True),
     "clock_step": _act(
         "C02 C03 T12", lambda r: {"seconds": r.choice((-3600, 3600, -300, 300, -86400, 86400))}, loud=True
     ),
@@ -161,7 +170,8 @@ KINDS: dict[str, Kind] = {
     "status_disk_full": _act("P15", lambda r: {"lasts": _lasting(r, 60, 7200)}),
     # the owner and the market
     "halt": _act("P01", lambda r: {"lasts": _lasting(r, 60, 7200)}),
-    "twin_order": _act("B21", aimed=True),
+    "twin_order": _act("B21", lambda r: {"channel": r.choice(("모바일", "OpenAPI"))}, aimed=True),
+    "cancel_race": _act("B11", aimed=True),
     "owner_buys": _act("B21 B31", lambda r: {"quantity": r.randint(1, 30)}, aimed=True),
     "owner_sells": _act("B31", aimed=True),
     "deposit": _act("B31", lambda r: {"amount": r.choice((-3000, -500, 2000))}),
@@ -173,61 +183,60 @@ KINDS: dict[str, Kind] = {
 ROWS = {name: kind.rows for name, kind in KINDS.items()}
 START_ROWS = ("C05", "C06", "C07", "C08", "C11", "C12")  # carried by the dates that runs start on
 
+Part = tuple[float, str, Args]  # seconds after the recipe's instant, kind, arguments
+HALF_HOUR = 1800.0
+
+
+def _fault(kind: str, what: str, where: str, lasts: float | None = None, **more: Any) -> Part:
+    args: Args = {"fault": {"kind": what, "where": where, **more}}
+    return 0.0, kind, args if lasts is None else {**args, "lasts": lasts}
+
+
+def _dies(point: str) -> Part:
+    return 0.0, "kill", {"point": point, "nth": 1}
+
+
+def _steps(after: float, seconds: int) -> Part:
+    return after, "clock_step", {"seconds": seconds}
+
+
+def _hidden(seconds: float) -> Part:
+    return _fault("order_hidden", "hide", "order", times=1, seconds=seconds)
+
+
+LOST = _fault("order_lost", "lost_answer", "order", times=1)
+HANGING = _fault("order_hang", "hang", "order", times=1, processed=True)
+UNFILLED = _fault("order_no_fill", "no_fill", "order", times=2)
+CANCELS_LOST = _fault("cancel_lost", "lost_answer", "cancel", times=2)
+CANCELS_REFUSED = _fault("cancel_refused", "error", "cancel", 3600.0, code="APBK0344")
+NO_SECOND_PAGE = _fault("page_fails", "error", "ledger", 1500.0, code="EGW00300", page=2)
+NO_LISTS = _fault("lists_down", "error", "ledger", 2400.0, code="EGW00300")
+NO_ISSUANCE = _fault("issue_down", "hang", "token", 400.0)
+KIS_SILENT = _fault("kis_down", "hang", "kis", 900.0)
+YAHOO_SILENT = _fault("yahoo_down", "hang", "yahoo", 900.0)
+DEAD: Part = (0.0, "token_dies", {"code": "EGW00121"})
+
 # Faults that only bite together; each is laid over one instant.
-RECIPES: tuple[Sequence[tuple[str, Args]], ...] = (
-    (
-        ("order_lost", {"fault": {"kind": "lost_answer", "where": "order", "times": 1}}),
-        ("order_hidden", {"fault": {"kind": "hide", "where": "order", "times": 1, "seconds": 240}}),
-    ),
-    (
-        ("order_lost", {"fault": {"kind": "lost_answer", "where": "order", "times": 1}}),
-        ("page_fails", {"fault": {"kind": "error", "where": "ledger", "page": 2, "code": "EGW00300"}, "lasts": 1500.0}),
-    ),
-    (
-        ("order_lost", {"fault": {"kind": "lost_answer", "where": "order", "times": 1}}),
-        ("lists_down", {"fault": {"kind": "error", "where": "ledger", "code": "EGW00300"}, "lasts": 2400.0}),
-    ),
-    (
-        ("order_hang", {"fault": {"kind": "hang", "where": "order", "times": 1, "processed": True}}),
-        ("kill", {"point": "after_send", "nth": 1}),
-    ),
-    (
-        ("order_no_fill", {"fault": {"kind": "no_fill", "where": "order", "times": 1}}),
-        ("cancel_lost", {"fault": {"kind": "lost_answer", "where": "cancel", "times": 2}}),
-        ("kill", {"point": "before_cancel", "nth": 1}),
-    ),
-    (
-        ("order_no_fill", {"fault": {"kind": "no_fill", "where": "order", "times": 1}}),
-        ("cancel_refused", {"fault": {"kind": "error", "where": "cancel", "code": "APBK0344"}, "lasts": 2400.0}),
-    ),
-    (
-        ("order_no_fill", {"fault": {"kind": "no_fill", "where": "order", "times": 2}}),
-        ("clock_step", {"seconds": 3600}),
-    ),
-    (
-        ("order_no_fill", {"fault": {"kind": "no_fill", "where": "order", "times": 2}}),
-        ("clock_step", {"seconds": -3600}),
-    ),
-    (
-        ("token_dies", {"code": "EGW00121"}),
-        ("issue_down", {"fault": {"kind": "hang", "where": "token"}, "lasts": 400.0}),
-    ),
-    (
-        ("token_dies", {"code": "EGW00121"}),
-        ("kill", {"point": "after_issue", "nth": 1}),
-    ),
-    (
-        ("ledger_full", {"lasts": 2700.0}),
-        ("order_lost", {"fault": {"kind": "lost_answer", "where": "order", "times": 1}}),
-    ),
-    (
-        ("order_lost", {"fault": {"kind": "lost_answer", "where": "order", "times": 1}}),
-        ("twin_order", {}),
-    ),
-    (
-        ("kis_down", {"fault": {"kind": "hang", "where": "kis"}, "lasts": 900.0}),
-        ("yahoo_down", {"fault": {"kind": "hang", "where": "yahoo"}, "lasts": 900.0}),
-    ),
+RECIPES: tuple[tuple[Part, ...], ...] = (
+    (LOST, _hidden(240)),
+    (LOST, _hidden(700)),
+    (LOST, NO_SECOND_PAGE),
+    (LOST, NO_LISTS),
+    (LOST, (0.0, "twin_order", {"channel": "OpenAPI"})),
+    (LOST, _hidden(400), (0.0, "twin_order", {"channel": "모바일"})),
+    (LOST, NO_LISTS, _dies("after_record")),
+    (HANGING, _dies("after_send")),
+    (UNFILLED, CANCELS_LOST, _dies("before_cancel")),
+    (UNFILLED, _dies("after_cancel")),
+    (UNFILLED, (0.0, "cancel_race", {})),
+    (UNFILLED, CANCELS_REFUSED),
+    (UNFILLED, _steps(HALF_HOUR, 3600), _steps(2 * HALF_HOUR, -3600)),
+    (UNFILLED, _steps(HALF_HOUR, -3600), _steps(2 * HALF_HOUR, 3600)),
+    (DEAD, NO_ISSUANCE),
+    (DEAD, _dies("after_issue")),
+    (DEAD, _dies("before_issue")),
+    (LOST, (0.0, "ledger_full", {"lasts": 2700.0})),
+    (KIS_SILENT, YAHOO_SILENT),
 )
 
 NIGHT = (

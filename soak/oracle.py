@@ -101,14 +101,15 @@ class Oracle:
         newest = max(order.id for order in self.orders())
         self._owner[newest] = key
 
-    def shares(self) -> Counter[str]:
-        """What the daemon's orders of this generation have brought, by symbol; the broker may have forgotten some."""
+    def shares(self, adopted: Counter[str]) -> Counter[str]:
+        """What is the daemon's own by symbol: what was adopted, and what its orders have brought since; the broker may
+        have forgotten some of them."""
         for order in self.ours():
             self._brought[order.id] = (order.symbol, order.filled if order.side == "buy" else -order.filled)
-        held: Counter[str] = Counter()
-        for number, (symbol, shares) in self._brought.items():
-            if number not in self._judged:
-                held[symbol] += shares
+        held = Counter(adopted)
+        for number, (symbol, shares) in sorted(self._brought.items()):
+            if number not in self._judged:  # with SELL_SCOPE=account it may sell what was never its own
+                held[symbol] = max(0, held[symbol] + shares)
         return held
 
     def adopted(self, *, new_database: bool) -> None:

@@ -60,7 +60,7 @@ def run_all(
 ) -> Summary:
     """Every job, on as many cores as there are; ends early at the first violation if that is wanted."""
     summary, started = Summary(), time.perf_counter()
-    for result in _results(jobs):
+    for result in results_of(jobs):
         summary.take(result)
         summary.seconds = time.perf_counter() - started
         progress(summary)
@@ -69,7 +69,8 @@ def run_all(
     return summary
 
 
-def _results(jobs: Sequence[Job]) -> Iterator[Result]:
+def results_of(jobs: Sequence[Job]) -> Iterator[Result]:
+    """What each job came to, in their order, as soon as it is known."""
     cores = min(os.cpu_count() or 1, len(jobs))
     if cores <= 1:
         yield from map(perform, jobs)

@@ -12,7 +12,6 @@ import io
 import json
 import resource
 import threading
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from main import build
 from scheduler import TICK, TradingScheduler
 from simulator import Fault, Options, Simulator
 from simulator.direct import DirectSession
-from simulator.hours import Session
+from simulator.hours import Session, previous
 from simulator.inprocess import InProcessAdapter
 from simulator.listings import find_listing
 from simulator.true_clock import TrueClock
@@ -42,7 +41,7 @@ from soak import acts
 from soak.books import BooksChecker, exposure_problem
 from soak.border import Border
 from soak.disk import SoakDisk
-from soak.drawing import HEALING, is_trading_day, sessions_of
+from soak.drawing import HEALING, calendar, is_trading_day, sessions_of
 from soak.ears import Canaries, listen
 from soak.final import THREADS, check_healed
 from soak.oracle import Journal, Oracle
@@ -94,6 +93,7 @@ class World:
         self.border = Border(self)
         self.canaries = Canaries()
         self.armed: list[acts.Arming] = []
+        self.twin, self.races = "", False  # what the owner and the exchange do at the next order or cancellation
         self.laid: list[tuple[str, Fault]] = []
         self.loud: dict[str, tuple[int, int]] = {}
         self.before_restart: list[Callable[[], None]] = []
@@ -104,7 +104,6 @@ class World:
         self._books = BooksChecker(self)
         self._checked_commits = -1
         self._sessions = sessions_of(plan)
-        self._opens = [session.opens for session in self._sessions]
         self._rng = Random(f"{plan.seed}:restarts")
         self._hash = hashlib.sha256()
         self._ended = self._adopts = False
@@ -222,7 +221,7 @@ class World:
         start = self.plan.begins.timestamp()
         for session in self._sessions:
             self._book(session.closes - HEALING - start, self._heal)
-            self._book(session.closes - MARK - start, lambda: check_healed(self))
+            self._book(session.closes - MARK - start, lambda session=session: self._mark(session))  # type: ignore[misc]
         for event in self.plan.events:
             self._book(event.at, lambda event=event: acts.perform(self, event))  # type: ignore[misc]
         self._note_dates()
@@ -245,6 +244,12 @@ class World:
         self.check_books()
         if self._needs_owner():
             self._owner_mends()
+
+    def _mark(self, session: Session) -> None:
+        """Everything must have healed by now, unless the machine has slept through the healing."""
+        late = self.true.now().timestamp() - (session.closes - MARK)
+        if late < MARK and self.suspended_at < self._healed_at:
+            check_healed(self)
 
     def _needs_owner(self) -> bool:
         held = self.sim.account().holdings if self.oracle.ours() else {}
@@ -282,6 +287,8 @@ class World:
         """A labelled place in the daemon's code. Raises Crash where it is to die."""
         if name == "loop":
             self._turn()
+        full = name == "before_journal" and self.settings.database_file.name in self.disk.full
+        self.tally.sometimes["주문할 때 디스크 가득"] += full
         for arming in self.armed:
             if arming.point != name:
                 continue
@@ -345,14 +352,14 @@ class World:
 
     # what is asked of the world
 
-    def session(self) -> Session | None:
-        """The session that opened last, by the broker's calendar and true time; None before the first."""
+    def session(self) -> Session:
+        """The session that opened last, by the broker's calendar and true time."""
         return self.session_at(self.true.now().timestamp())
 
-    def session_at(self, at: float) -> Session | None:
-        """The session that opened last before an instant, in epoch seconds."""
-        number = bisect_right(self._opens, at) - 1
-        return self._sessions[number] if number >= 0 else None
+    def session_at(self, at: float) -> Session:
+        """The session that opened last before an instant, in epoch seconds, be it in the run or not."""
+        session = calendar().current(at)
+        return session if at >= session.opens else previous(calendar(), session)
 
     def price(self, symbol: str) -> Decimal:
         """The market's price now, USD."""
@@ -362,9 +369,7 @@ class World:
 
     def expected_shares(self) -> Counter[str]:
         """What counts as the daemon's own: what was adopted, and what its orders have brought since."""
-        total = Counter(self._adopted_shares)
-        total.update(self.oracle.shares())
-        return total
+        return self.oracle.shares(self._adopted_shares)
 
     @property
     def clock_is_wrong(self) -> bool:
@@ -387,11 +392,6 @@ class World:
     def excused(self, seconds: float) -> bool:
         """Whether that was so within the last ``seconds``."""
         return self.clock.monotonic() - self._excused_at <= seconds or self.clock.monotonic() - self.restarted_at < 120
-
-    def was_cancel_refused(self, symbol: str) -> bool:
-        """Whether the broker has refused to cancel a finished order of this symbol."""
-        rows = self.oracle.books().values()
-        return any(o.kind == "cancel" and o.status == "rejected" and o.symbol == symbol for o in rows)
 
     def suspend(self, seconds: float) -> None:
         """The machine sleeps."""
