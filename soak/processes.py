@@ -19,32 +19,31 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 from books import replay
 from clock import KST, SystemClock
-from config import SIM_ACCOUNT, SIM_APP_KEY, SIM_APP_SECRET, Settings
+from config import DEFAULTS, SIM_ACCOUNT, SIM_APP_KEY, SIM_APP_SECRET, Settings
 from files import Disk
 from intents import Intent, State
-from ledger import Issuance, Ledger
-from portfolio import Side
+from ledger import Ledger
 from simulator import Fault, Options, Request, Simulator
 from simulator.books import Order
 from simulator.server import serve
+from soak.aftermath import Evidence, is_the_same, violations
 from soak.victim import CLOCK, DIE_AT, FastClock
-from token_manager import SPACING
 from trader import BUY
 
 POINTS = (
     *("before_issue", "after_issue", "before_journal", "before_dial", "before_send", "after_send", "after_record"),
     *("loop", "before_cancel", "after_cancel"),
 )
+SIDES = ("before_commit", "after_commit")
 COMMITS = 12
+RELAPSES = ("before_issue:1+before_issue:1", "after_send:1+before_commit:1", "after_send:1+after_commit:1")
 RATE = 40.0  # fast seconds in a real one
 START = datetime(2026, 11, 24, 5, 0, tzinfo=KST)  # 15:00 in New York
 PAST_THE_CLOSE = 70 * 60.0  # fast seconds that lead from any moment of a cycle into the next session
@@ -54,33 +53,13 @@ AT_ONCE = 3  # cycles side by side: most of a cycle is waiting
 LIMIT = 600  # real seconds for all cycles together
 VICTIM = (sys.executable, "-m", "soak.victim")
 ROOT = Path(__file__).parents[1]
+SIM = Settings.load({"KIS_MODE": "sim"}, None)  # what the daemon will find: names of files, marks of key and account
 FALLEN = {"SOUN": ("9", "10"), "IONQ": ("38", "40"), "SOXL": ("29", "30")}  # USD: the price now, the close before
 EXCHANGES = {"NVDA": "나스닥", "SOUN": "나스닥", "IONQ": "뉴욕", "SOXL": "아멕스"}
-NEVER_ACCEPTED = (State.REFUSED, State.NOT_SENT, State.NOT_ACCEPTED)
-RUN = 16  # letters of a secret in a row that must stand nowhere
 
 
 class NotInTime(Exception):
     """What was waited for did not come; the message says what."""
-
-
-# what is seen from outside
-
-
-@dataclass
-class Evidence:
-    """Both sides' books and everything that was left on the disk."""
-
-    intents: list[Intent] = field(default_factory=list)
-    owned: dict[str, int] = field(default_factory=dict)  # shares, as the daemon's fills make them
-    issuances: list[Issuance] = field(default_factory=list)  # the daemon's, oldest first
-    attempts: list[float] = field(default_factory=list)  # the broker's, epoch seconds
-    orders: list[Order] = field(default_factory=list)  # the broker's, cancellations left out
-    held: dict[str, int] = field(default_factory=dict)  # shares, as the broker knows them
-    problems: list[str] = field(default_factory=list)  # the broker's own audit
-    unjournalled: list[str] = field(default_factory=list)  # orders that came before they were on the disk
-    secrets: set[str] = field(default_factory=set)
-    files: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,74 +72,6 @@ class Outcome:
     accepted: int
     bound: int
     violations: list[str]
-
-
-def violations(seen: Evidence) -> list[str]:
-    """Every invariant that does not hold, by the numbers of the fault catalogue."""
-    return [
-        *(f"broker: {problem}" for problem in seen.problems),
-        *(f"A2 {order}" for order in seen.unjournalled),
-        *_binding(seen),
-        *_fills(seen),
-        *_issuances(seen),
-        *_leaks(seen),
-        *(f"log: {word}" for word in ("Traceback", "[JOB]") if word.encode() in seen.files.get("trading.log", b"")),
-    ]
-
-
-def _binding(seen: Evidence) -> Iterator[str]:
-    """A1, F1, A4: each order belongs to one intent, each intent has one order at most, no order was taken for none."""
-    for order in seen.orders:
-        owners = [intent for intent in seen.intents if intent.number == order.number]
-        if len(owners) != 1 or not _is_the_same(owners[0], order):
-            yield f"F1 order {order.number} {order.symbol} belongs to {len(owners)} intents"
-        for intent in seen.intents:
-            if intent.state in NEVER_ACCEPTED and intent.number is None and _is_the_same(intent, order):
-                yield f"A4 intent {intent.id} is {intent.state.value}, order {order.number} was accepted"
-    for symbol in {order.symbol for order in seen.orders}:
-        if (count := sum(order.symbol == symbol for order in seen.orders)) > 1:
-            yield f"A1 {symbol} was bought {count} times"
-
-
-def _is_the_same(intent: Intent, order: Order) -> bool:
-    ours = (intent.symbol, intent.side is Side.BUY, intent.quantity, Decimal(intent.limit))
-    return ours == (order.symbol, order.side == "buy", order.quantity, order.limit)
-
-
-def _fills(seen: Evidence) -> Iterator[str]:
-    """F2: the same shares on both sides."""
-    filled = {intent.number: intent.filled for intent in seen.intents}
-    for order in seen.orders:
-        if filled.get(order.number, 0) != order.filled:
-            yield f"F2 order {order.number} has {order.filled} shares, the ledger {filled.get(order.number, 0)}"
-    if seen.owned != seen.held:
-        yield f"F2 the ledger owns {seen.owned}, the broker holds {seen.held}"
-
-
-def _issuances(seen: Evidence) -> Iterator[str]:
-    """A7: the attempts on disk are 61 s apart, and each of them led to one request at most, none came without.
-
-    The broker's times are not held against each other: what the road takes is long when time runs fast.
-    """
-    at = [issuance.at for issuance in seen.issuances]
-    for before, after in pairwise(at):
-        if after - before < SPACING - 0.01:
-            yield f"A7 attempts {after - before:.2f} s apart"
-    for begun, until in pairwise([*at, float("inf")]):
-        if (count := sum(begun <= attempt < until for attempt in seen.attempts)) > 1:
-            yield f"A7 {count} requests for one attempt on disk"
-    if early := [attempt for attempt in seen.attempts if not at or attempt < at[0]]:
-        yield f"A7 {len(early)} requests without an attempt on disk"
-
-
-def _leaks(seen: Evidence) -> Iterator[str]:
-    """A17: no sixteen letters of a secret in a row in any file."""
-    for name, content in seen.files.items():
-        for secret in seen.secrets:
-            runs = (secret[at : at + RUN] for at in range(max(1, len(secret) - RUN + 1)))
-            if any(run.encode() in content for run in runs):
-                yield f"A17 a secret stands in {name}"
-                break
 
 
 # the broker and the daemon
@@ -206,9 +117,6 @@ def reading(database: Path) -> Iterator[Ledger | None]:
         yield None if ledger.fault else ledger
 
 
-SIM = Settings.load({"KIS_MODE": "sim"}, None)
-
-
 class Cycle:
     """One daemon's life, death and life after it, in ``folder``, against a broker of its own."""
 
@@ -234,8 +142,9 @@ class Cycle:
         """Kill it, heal it, look at what is there."""
         kills, recovered, trouble = 0, None, []
         try:
-            self._kill()
-            kills = 1
+            for place in self._place.split("+"):
+                self._kill(place)
+                kills += 1
             recovered = self._heal()
         except NotInTime as exc:
             trouble = [str(exc)]
@@ -243,11 +152,12 @@ class Cycle:
         bound = sum(any(i.number == order.number for i in seen.intents) for order in seen.orders)
         return Outcome(self._place, kills, recovered, len(seen.orders), bound, trouble + violations(seen))
 
-    def _kill(self) -> None:
-        with self._running({DIE_AT: self._place}) as process:
-            _wait_for(lambda: process.poll() is not None, f"{self._place} was not reached")
-        if process.returncode != -signal.SIGKILL:
-            raise NotInTime(f"{self._place} was not reached: ended with {process.returncode}")
+    def _kill(self, place: str) -> None:
+        with self._running({DIE_AT: place}) as process:
+            _wait_for(lambda: process.poll() is not None, f"{place} was not reached")
+            status = process.returncode
+        if status != -signal.SIGKILL:
+            raise NotInTime(f"{place} was not reached: it ended with {status}")
 
     def _heal(self) -> float:
         """Seconds until nothing was open that KIS knows of. What never came to KIS is settled after the close."""
@@ -295,7 +205,7 @@ class Cycle:
             return ledger.intents(live=True) if ledger else []
 
     def _kis_has(self, intent: Intent) -> bool:
-        return any(_is_the_same(intent, order) for order in self._orders())
+        return any(is_the_same(intent, order) for order in self._orders())
 
     def _orders(self) -> list[Order]:
         if not self._sim.accepted:
@@ -305,7 +215,7 @@ class Cycle:
     @contextmanager
     def _running(self, extra: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
         """The daemon as a process; gone when this ends, however it ends."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KIS_")}
+        inherited = {n: v for n, v in os.environ.items() if n not in DEFAULTS and not n.startswith("KIS_")}
         wanted = {
             **{"PYTHONPATH": str(ROOT), "KIS_MODE": "sim", "SIM_HOURS": "always", "STOCKS_FILE": "stocks.json"},
             **{"KIS_BASE_URL": self._url, "YAHOO_BASE_URL": self._url, CLOCK: self._clock.text()},
@@ -330,6 +240,7 @@ class Cycle:
         seen = Evidence(
             attempts=[issuance.at.timestamp() for issuance in self._sim.issuances],
             orders=self._orders(),
+            posts=self._sim.count("order"),
             problems=self._sim.problems(),
             unjournalled=self._witness.unjournalled,
             secrets={SIM_APP_KEY, SIM_APP_SECRET, SIM_ACCOUNT[:8], *self._witness.tokens},
@@ -339,10 +250,12 @@ class Cycle:
         if seen.orders:
             seen.held = {symbol: h.quantity for symbol, h in self._sim.account().holdings.items()}
         with reading(self._database) as ledger:
-            if ledger is not None:
-                seen.intents = ledger.intents()
-                seen.owned = replay(ledger.fills()).quantities
-                seen.issuances = ledger.issuances(SIM.key_mark)[::-1]
+            if ledger is None:
+                seen.problems.append("the ledger cannot be read")
+                return seen
+            seen.intents = ledger.intents()
+            seen.owned = replay(ledger.fills()).quantities
+            seen.issuances = ledger.issuances(SIM.key_mark)[::-1]
         return seen
 
 
@@ -369,29 +282,36 @@ def run_cycle(place: str, folder: Path, command: Sequence[str] = VICTIM) -> Outc
 
 
 def places(points: Iterable[str], commits: int) -> list[str]:
-    """Every place to die at: the points, and both sides of each of the first commits."""
-    sides = [f"{side}_commit:{number}" for number in range(1, commits + 1) for side in ("before", "after")]
-    return [point if ":" in point else f"{point}:1" for point in points] + sides
+    """Every place to die at: the points, and both sides of each of the first commits. ValueError for no such place."""
+    sides = [f"{side}:{number}" for number in range(1, commits + 1) for side in SIDES]
+    return [*map(_complete, points), *sides]
+
+
+def _complete(place: str) -> str:
+    """``a`` is ``a:1``; deaths one after another are joined by ``+``."""
+    deaths = []
+    for death in place.split("+"):
+        name, _, times = death.partition(":")
+        if name not in (*POINTS, *SIDES) or int(times or 1) < 1:
+            raise ValueError(f"no such place: {death} (there are {', '.join((*POINTS, *SIDES))})")
+        deaths.append(f"{name}:{int(times or 1)}")
+    return "+".join(deaths)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the cycles and print what came of them; 1 if an invariant is broken."""
-    chosen = _parser().parse_args(argv)
+    wanted, as_json = _asked_for(argv)
     _bound()
     begun = SystemClock().monotonic()
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for outcome in pool.map(_run_somewhere, places(filter(None, chosen.points.split(",")), chosen.commits)):
+        for outcome in pool.map(_run_somewhere, wanted):
             outcomes.append(outcome)
-            if not chosen.json:
+            if not as_json:
                 _say(_row(outcome))
     took = SystemClock().monotonic() - begun
-    broken = sum(bool(outcome.violations) for outcome in outcomes)
-    if chosen.json:
-        _say(json.dumps({"seconds": round(took, 1), "cycles": [asdict(outcome) for outcome in outcomes]}, indent=2))
-    else:
-        _say(f"{len(outcomes)}번 죽임, {took:.0f}초 ({len(outcomes) / took:.2f}번/초), 위반 {broken}건")
-    return 1 if broken else 0
+    _say(_as_json(outcomes, took) if as_json else _summary(outcomes, took))
+    return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 
 def _run_somewhere(place: str) -> Outcome:
@@ -402,19 +322,34 @@ def _run_somewhere(place: str) -> Outcome:
 def _row(outcome: Outcome) -> str:
     took = "-" if outcome.recovered is None else f"{outcome.recovered:.1f}초"
     figures = f"SIGKILL {outcome.kills} · 복구 {took:>6} · 접수 {outcome.accepted} · 장부 {outcome.bound}"
-    return "\n    ".join([f"{outcome.place:18} {figures} · 위반 {len(outcome.violations)}", *outcome.violations])
+    return "\n    ".join([f"{outcome.place:29} {figures} · 위반 {len(outcome.violations)}", *outcome.violations])
+
+
+def _summary(outcomes: Sequence[Outcome], took: float) -> str:
+    broken = sum(bool(outcome.violations) for outcome in outcomes)
+    cycles, kills = len(outcomes), sum(outcome.kills for outcome in outcomes)
+    return f"{cycles}회, SIGKILL {kills}번, {took:.0f}초 ({cycles / took:.2f}회/초), 위반 {broken}회"
+
+
+def _as_json(outcomes: Sequence[Outcome], took: float) -> str:
+    return json.dumps({"seconds": round(took, 1), "cycles": [asdict(outcome) for outcome in outcomes]}, indent=2)
 
 
 def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the command's output
 
 
-def _parser() -> argparse.ArgumentParser:
+def _asked_for(argv: Sequence[str] | None) -> tuple[list[str], bool]:
+    """The places, and whether JSON is wanted."""
     parser = argparse.ArgumentParser(prog="python -m soak.processes", description=__doc__)
-    parser.add_argument("--points", default=",".join(POINTS), help="crash points, with :n for the n-th passing")
-    parser.add_argument("--commits", type=int, default=COMMITS, help="die around each of the first K commits")
+    parser.add_argument("--points", default=",".join((*POINTS, *RELAPSES)), help="a[:n][+b[:n]…],…")
+    parser.add_argument("--commits", type=int, default=COMMITS, metavar="K", help="die around each of the first K")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
-    return parser
+    chosen = parser.parse_args(argv)
+    try:
+        return places(filter(None, chosen.points.split(",")), chosen.commits), chosen.json
+    except ValueError as exc:
+        parser.error(str(exc))
 
 
 def _bound() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soak.processes import POINTS, Evidence, run_cycle, violations
+from soak.aftermath import Evidence, violations
+from soak.processes import POINTS, run_cycle
 
 ROOT = Path(__file__).parents[1]
 UNJOURNALLED = """
