@@ -336,7 +336,7 @@ def _as_json(outcomes: Sequence[Outcome], took: float) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the command's output
+    print(text, flush=True)
 
 
 def _asked_for(argv: Sequence[str] | None) -> tuple[list[str], bool]:
