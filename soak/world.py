@@ -27,7 +27,7 @@ import requests
 from adopt import run_adopt
 from clock import VirtualClock
 from config import Settings
-from errors import SettingsError
+from errors import SettingsError, Stopping
 from logs import Redactor
 from main import build
 from scheduler import TradingScheduler
@@ -244,7 +244,7 @@ class World:
     def _mark(self, session: Session) -> None:
         """Everything must have healed by now, unless the machine has slept through the healing."""
         late = self.true.now().timestamp() - (session.closes - MARK)
-        if late < MARK and self.suspended_at < self.healed_at:
+        if late < MARK and self.suspended_at < self.healed_at and not self.stop.is_set():
             check_healed(self)
 
     def _needs_owner(self) -> bool:
@@ -269,8 +269,11 @@ class World:
         """``python main.py adopt --yes``, with the shares that were the daemon's by the broker's books."""
         broken = self.daemon.ledger.fault is not None
         own = [symbol for symbol, shares in self.expected_shares().items() if shares > 0]
-        with contextlib.redirect_stdout(io.StringIO()):
-            status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
+        except Stopping:  # Ctrl+C in the middle of it
+            return
         self._adopts = False
         if status == 0:
             self.oracle.adopted(new_database=broken)
