@@ -18,7 +18,9 @@ Draw = Callable[[Random], Args]
 @dataclass(frozen=True)
 class Kind:
     """``aimed``: only useful while orders are traded. ``loud``: when it lasts, the log must show it (F6).
-    ``at_open``: a quarter of an hour before an opening. ``after_close``: within three hours after a close. ``always``: in every run, several times."""
+    ``at_open``: a quarter of an hour before an opening. ``after_close``: within three hours after a close.
+    ``always``: in every run, several times.
+    """
 
     rows: tuple[str, ...]
     draw: Draw
