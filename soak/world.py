@@ -28,6 +28,7 @@ from adopt import run_adopt
 from clock import VirtualClock
 from config import Settings
 from errors import SettingsError, Stopping
+from intents import State
 from logs import Redactor
 from main import build
 from scheduler import TradingScheduler
@@ -238,8 +239,8 @@ class World:
         self.healed_at = self.clock.monotonic()
         acts.heal(self)
         self.check_books()
-        if self._needs_owner():
-            self._owner_mends()
+        for later in (0.0, 600.0, 1200.0):
+            self.owner_mends_after(later)
 
     def _mark(self, session: Session) -> None:
         """Everything must have healed by now, unless the machine has slept through the healing."""
@@ -250,7 +251,8 @@ class World:
     def _needs_owner(self) -> bool:
         held = self.sim.account().holdings if self.oracle.ours() else {}
         short = any(n > (held[s].quantity if s in held else 0) for s, n in self.expected_shares().items())
-        return short or bool(self.daemon.ledger.fault) or "adopt" in (self.daemon.trader.distrust() or "")
+        unclear = any(intent.state is State.AMBIGUOUS for intent in self.daemon.trader.live_intents())
+        return short or unclear or self.daemon.ledger.fault is not None
 
     def owner_mends_after(self, seconds: float) -> None:
         """The owner notices, stops the daemon, adopts and starts it again."""
