@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -115,22 +115,21 @@ def token_mark(token: str) -> str:
 class ServerClock:
     """How far KIS's clock is ahead of ours, from the ``Date`` of its answers; it outlives the pools."""
 
-    def __init__(self) -> None:
-        self._heard: tuple[str, float] | None = None
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard: tuple[float, float] | None = None  # KIS's epoch seconds, and our steady ones
 
-    def heard(self, date: str | None, received: float) -> None:
-        """An answer came in at ``received`` (our epoch seconds)."""
-        if date is not None:
-            self._heard = (date, received)
+    def heard(self, date: str | None) -> None:
+        """An answer has come in now; a date that cannot be read tells nothing."""
+        with suppress(ValueError, TypeError):
+            self._heard = (parsedate_to_datetime(date or "").timestamp(), self._clock.monotonic())
 
     def offset(self) -> float:
-        """Seconds to add to our clock, to the second; 0 where KIS has never said."""
+        """Seconds to add to our clock, to the second, also right after that has stepped; 0 where KIS never said."""
         if self._heard is None:
             return 0.0
-        try:
-            return parsedate_to_datetime(self._heard[0]).timestamp() - self._heard[1]
-        except (ValueError, TypeError):
-            return 0.0
+        kis, at = self._heard
+        return kis + self._clock.monotonic() - at - self._clock.now().timestamp()
 
 
 class KISTransport:
@@ -145,7 +144,7 @@ class KISTransport:
         server: ServerClock | None = None,
         clean: Callable[[str], str] = str,
     ) -> None:
-        self._server = server or ServerClock()
+        self._server = server or ServerClock(clock)
         self._clean = clean
         self._new_session = new_session
         self._session = new_session()
@@ -226,7 +225,7 @@ class KISTransport:
             answer = self._clock.within(times.deadline, lambda: self._exchange(exchange, times))
         except DeadlineExceeded:
             raise NoAnswer("응답 시간 초과") from None
-        self._server.heard(answer.headers.get("date"), self._clock.now().timestamp())
+        self._server.heard(answer.headers.get("date"))
         try:
             check_answer(answer.status, answer.body)
         except KISRefusal as exc:

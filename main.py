@@ -79,18 +79,19 @@ def build(
         logger.error(
             "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다", settings.database_file.name, ledger.fault
         )
-    limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
+    limiter, server = RateLimiter(settings.kis_calls_per_second, clock, stop), ServerClock(clock)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
-        token_issuer(settings, lambda: KISTransport(kis_session, limiter, clock, stop)),
+        token_issuer(settings, lambda: KISTransport(kis_session, limiter, clock, stop, server)),
         ledger,
         clock,
         key_mark=settings.key_mark,
         margin=timedelta(minutes=settings.token_renew_margin_minutes),
         on_token=redactor.add,
+        server_offset=server.offset,
         point=point,
     )
-    access, server = access_for(settings, tokens.bearer), ServerClock()
+    access = access_for(settings, tokens.bearer)
     api = KISAPIClient(
         lambda: BrokerSet(access, KISTransport(kis_session, limiter, clock, stop, server, redactor.clean)),
         tokens,

@@ -29,6 +29,7 @@ PATIENCE = 3  # failures in a row before the long spacing
 HOLD_OFF = 3600.0  # seconds without an issuance after one that did not help
 UNKNOWN_LIFETIME = timedelta(hours=1)  # where KIS's answer names no instant that can be believed
 OUTCOME_SAME = "same token"
+CLOCK_DOUBT = 60.0  # seconds between our clock and KIS's beyond which a token's end is judged by KIS's
 
 
 class TokenState(Enum):
@@ -45,11 +46,8 @@ class TokenState(Enum):
 USABLE = (TokenState.VALID, TokenState.ENDING)
 
 
-def seconds_to_wait(history: Sequence[Issuance], now: float) -> float:
-    """How long the next attempt must wait, from the attempts so far (newest first) and the epoch time.
-
-    An attempt that seems to lie in the future (the clock was put back) counts as made just now.
-    """
+def seconds_to_wait(history: Sequence[Issuance], age: float) -> float:
+    """How long the next attempt must wait, from the attempts so far (newest first) and the newest one's age."""
     if not history:
         return 0.0
     failures = 0
@@ -58,7 +56,7 @@ def seconds_to_wait(history: Sequence[Issuance], now: float) -> float:
             break
         failures += 1
     spacing = SPACING if failures <= PATIENCE else LONG_SPACING
-    return max(0.0, min(spacing, history[0].at + spacing - now))
+    return max(0.0, spacing - age)
 
 
 class TokenManager:
@@ -74,6 +72,7 @@ class TokenManager:
         key_mark: str,
         margin: timedelta,
         on_token: Callable[[str], None] = lambda value: None,
+        server_offset: Callable[[], float] = lambda: 0.0,
         point: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._file = file
@@ -83,6 +82,8 @@ class TokenManager:
         self._key_mark = key_mark
         self._margin = margin
         self._on_token = on_token
+        self._server_offset = server_offset
+        self._doubted = False
         self._point = point
         self._lock = threading.RLock()
         self._token: Token | None = None
@@ -90,8 +91,13 @@ class TokenManager:
         self._history = ledger.issuances(key_mark)
         if ledger.fault:  # nobody knows when the last attempt was: a restart loop must not storm KIS
             self._history = [Issuance(clock.now().timestamp(), "기록 없음", OUTCOME_ISSUED, None)]
-        self._refused = {self._ledger.fact(f"refused {key_mark}") or ""}
-        self._hold_until = float(self._ledger.fact(f"hold {key_mark}") or 0.0)
+        now = clock.now().timestamp()
+        # Waits are counted in steady time: a clock put back by a year must not hold the next issuance for a year. What
+        # the disk says of the future, such a clock has written, so it counts as just now.
+        self._asked_at = clock.monotonic() - (max(0.0, now - self._history[0].at) if self._history else 0.0)
+        hold = float(ledger.fact(f"hold {key_mark}") or 0.0) - now
+        self._hold_until = clock.monotonic() + min(HOLD_OFF, hold)
+        self._refused = {ledger.fact(f"refused {key_mark}") or ""}
         self.unsaved = False
         file.sweep()
         self._load()
@@ -131,7 +137,7 @@ class TokenManager:
         """How long the held token has to live; never negative."""
         if self._token is None:
             return timedelta(0)
-        return max(timedelta(0), self._token.expires_at - self._clock.now())
+        return max(timedelta(0), self._token.expires_at - self._now())
 
     def until_renewal(self) -> timedelta:
         """How long until the last ten minutes begin; never negative."""
@@ -139,8 +145,8 @@ class TokenManager:
 
     def wait_seconds(self) -> float:
         """Seconds until an issuance may be tried."""
-        now = self._clock.now().timestamp()
-        return max(seconds_to_wait(self._history, now), min(HOLD_OFF, self._hold_until - now), 0.0)
+        now = self._clock.monotonic()
+        return max(seconds_to_wait(self._history, now - self._asked_at), self._hold_until - now, 0.0)
 
     # what changes it
 
@@ -178,8 +184,8 @@ class TokenManager:
     def hold_off(self) -> None:
         """An issuance did not help: no other for an hour."""
         with self._lock:
-            self._hold_until = self._clock.now().timestamp() + HOLD_OFF
-            self._remember("hold", str(self._hold_until))
+            self._hold_until = self._clock.monotonic() + HOLD_OFF
+            self._remember("hold", str(self._clock.now().timestamp() + HOLD_OFF))
 
     def save(self) -> None:
         """Put the held token on disk. A folder that takes nothing is said once; the token is used from memory."""
@@ -225,11 +231,11 @@ class TokenManager:
     def _judge(self, token: Token) -> TokenState:
         if token.mark in self._refused:
             return TokenState.REFUSED
-        return judge(token, self._clock.now(), self._margin)
+        return judge(token, self._now(), self._margin)
 
     def _begin(self, cause: str) -> int | None:
         """Put the attempt on disk before it is made. A database that takes nothing does not stop the token."""
-        at = self._clock.now().timestamp()
+        at, self._asked_at = self._clock.now().timestamp(), self._clock.monotonic()
         self._history.insert(0, Issuance(at, cause, OUTCOME_ASKED, None))
         del self._history[20:]
         try:
@@ -248,7 +254,7 @@ class TokenManager:
             logger.warning("토큰 발급 기록 저장 실패: %s", exc)
 
     def _accept(self, number: int | None, issued: IssuedToken) -> Token:
-        now = self._clock.now()
+        now = self._now()
         known = self._token is not None and issued.value == self._token.value
         token = Token(issued.value, self._believable_expiry(issued.expires_at, now, known=known), now)
         self._on_token(token.value)
@@ -272,6 +278,15 @@ class TokenManager:
             "새 토큰의 만료 시각(%s)이 이미 지났습니다: 이 컴퓨터의 시계를 확인하세요", f"{expires_at:%F %R}"
         )
         return now + UNKNOWN_LIFETIME
+
+    def _now(self) -> datetime:
+        """When it is for a token, whose end KIS names by its own clock: ours, unless the two are far apart."""
+        offset = self._server_offset()
+        doubted = abs(offset) > CLOCK_DOUBT
+        if doubted and not self._doubted:
+            logger.warning("이 컴퓨터의 시계가 KIS와 %+.0f초 다릅니다: 토큰은 KIS의 시각으로 판단합니다", -offset)
+        self._doubted = doubted
+        return self._clock.now() + timedelta(seconds=offset) if doubted else self._clock.now()
 
     def _remember(self, name: str, value: str) -> None:
         try:
