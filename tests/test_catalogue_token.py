@@ -1,4 +1,4 @@
-"""Rows of the fault catalogue about the token that no other test carries (T), each named by its number."""
+"""Rows of the fault catalogue about the token (T) that no other test carries, named by their numbers."""
 
 import json
 
