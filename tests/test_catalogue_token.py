@@ -8,8 +8,7 @@ from test_orders import Killed, check_books, follow, kill_at, only, orders, sett
 from test_timetable import run_daemon
 
 from clock import VirtualClock
-from simulator import Fault, Simulator
-from simulator.true_clock import TrueClock
+from simulator import Fault
 
 SEVEN_HOURS = 7 * 3600
 EXPIRED = {"code": "EGW00123", "message": "기간이 만료된 token 입니다."}
@@ -94,9 +93,7 @@ def test_T09_an_issuance_whose_answer_got_lost_is_asked_again_after_61_seconds(h
 @pytest.fixture
 def wrong_clock(make_house):
     """A daemon whose clock may step while the broker's does not."""
-    house = make_house(inside=True)
-    house.sim.close()
-    house.sim = Simulator(TrueClock(house.clock), seed=7)
+    house = make_house(inside=True, steps_alone=True)
     house.settings.stocks_file.write_text(ONE_SYMBOL, "utf-8")
     house.started().pass_seconds(3600)
     return house
