@@ -287,7 +287,7 @@ def test_a_real_account_runs_against_another_host_with_fractions_of_intervals(st
     assert broker.count("token") == 1
 
 
-def test_S02_S08_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, tmp_path):
+def test_S02_S06_S08_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, tmp_path):
     urls = {"KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
     run = start(**urls, LOG_LEVEL="DEBUG", WATCH_INTERVAL_SECONDS="0.3").wait_for("[OK]", 16)
     token = json.loads((tmp_path / "api_token.json").read_text("utf-8"))["access_token"]
@@ -301,6 +301,7 @@ def test_S02_S08_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "api_token.json"]
     text = b"".join(path.read_bytes() for path in files)
     assert len(files) >= 4
+    assert not [path for path in files if path.name != "console.txt" and path.stat().st_mode & 0o077]
     for secret in (SIM_APP_KEY, SIM_APP_SECRET, SIM_APP_SECRET[20:40], SIM_ACCOUNT[:8], token, token[:20]):
         assert secret.encode() not in text
 
