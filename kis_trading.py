@@ -6,7 +6,7 @@ TR ids stand in one table for both modes; none is derived: the paper id for a US
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,6 @@ from portfolio import Side, rows_of
 
 ORDER_CODES = {"나스닥": "NASD", "뉴욕": "NYSE", "아멕스": "AMEX"}  # OVRS_EXCG_CD, protocol §2.5
 MAX_PAGES = 40
-EQUAL_PAGES = 3  # one after the other show that a list has no end; two may be a doubled row
 CHANGED = "SYDB0050"  # the data changed between two pages: begin again (§5.5)
 RESTARTS = 3
 _PREFIX = "uapi/overseas-stock/v1/trading"
@@ -183,22 +182,20 @@ def read_pages(ask: Callable[[Mapping[str, str]], Answer], rows_name: str) -> li
 
 
 def _read_once(ask: Callable[[Mapping[str, str]], Answer], rows_name: str) -> list[Mapping[str, Any]]:
-    pages: list[Sequence[Mapping[str, Any]]] = []
+    rows: list[Mapping[str, Any]] = []
     context: Mapping[str, str] = FIRST_PAGE
     seen = set()
     for _ in range(MAX_PAGES):
         answer = ask(context)
-        pages.append(rows_of(answer.body, rows_name))
+        page = rows_of(answer.body, rows_name)
+        if page and rows[-len(page) :] == page:
+            raise NoAnswer("목록이 같은 쪽을 되풀이함", status=200)
+        rows += page
         if answer.headers.get("tr_cont", "").strip() not in ("F", "M"):
-            return [row for page in pages for row in page]
+            return rows
         context = {name: str(answer.body.get(name.lower()) or "") for name in FIRST_PAGE}
         key = tuple(context.values())
-        if key in seen or not any(value.strip() for value in key) or _turns_in_circles(pages):
+        if key in seen or not any(value.strip() for value in key):
             break
         seen.add(key)
     raise NoAnswer("목록의 쪽이 끝나지 않음", status=200)
-
-
-def _turns_in_circles(pages: Sequence[object]) -> bool:
-    last = pages[-EQUAL_PAGES:]
-    return len(last) == EQUAL_PAGES and all(page == last[0] for page in last)

@@ -23,7 +23,7 @@ _MIGRATIONS = (
     CREATE TABLE issuances (
         id INTEGER PRIMARY KEY,
         key_mark TEXT NOT NULL,       -- hash of the app key
-        at REAL NOT NULL,             -- epoch seconds, before the request leaves
+        at REAL NOT NULL,             -- epoch seconds, before the request leaves; once it has ended, its end
         cause TEXT NOT NULL,
         outcome TEXT NOT NULL,        -- asked | issued | same token | the reason of a failure
         token_mark TEXT               -- hash of the token that came
@@ -117,7 +117,7 @@ class LedgerUnreadable(LedgerError):
 class Issuance:
     """One attempt to get a token."""
 
-    at: float  # epoch seconds
+    at: float  # epoch seconds; of one that has ended, its end
     cause: str
     outcome: str
     token_mark: str | None
@@ -167,10 +167,11 @@ class Ledger:
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
-    def end_issuance(self, number: int, outcome: str, token_mark: str | None = None) -> None:
-        """Write down how an attempt ended. Raises LedgerUnwritable."""
+    def end_issuance(self, number: int, at: float, outcome: str, token_mark: str | None = None) -> None:
+        """Write down when and how an attempt ended. Raises LedgerUnwritable."""
         with self._write() as db:
-            db.execute("UPDATE issuances SET outcome = ?, token_mark = ? WHERE id = ?", (outcome, token_mark, number))
+            values = (at, outcome, token_mark, number)
+            db.execute("UPDATE issuances SET at = ?, outcome = ?, token_mark = ? WHERE id = ?", values)
 
     def issuances(self, key_mark: str, most: int = 20) -> list[Issuance]:
         """The last attempts for this app key, newest first."""

@@ -13,7 +13,7 @@ from account import Account, OrderList
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from errors import AutoStockError, KISError, KISRefusal, Stopping
+from errors import AutoStockError, KISError, KISRefusal, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
@@ -131,6 +131,10 @@ class Trader:
         """Orders that something may still happen to."""
         return self._desk.live
 
+    def distrust(self) -> str | None:
+        """Why nothing may be opened just now, or None."""
+        return self._desk.distrust()
+
     # when
 
     def _is_due(self, job: str, interval_minutes: float) -> bool:
@@ -171,7 +175,7 @@ class Trader:
         except (Skip, OrderNotPossible) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
-        except (KISError, LedgerError) as exc:
+        except (KISError, LedgerError, PriceUnknown) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
             return False
@@ -241,10 +245,10 @@ class Trader:
                 raise Skip(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
 
     def _cash(self, watchlist: Watchlist, quotes: Mapping[str, Quote]) -> Cash:
-        """What may be spent, less what unsettled purchases may still take. Raises KISError, Skip."""
+        """What may be spent, less what unsettled purchases may still take. Raises KISError, PriceUnknown."""
         known = [quotes[symbol] for symbol in watchlist.watch_list if symbol in quotes]
         if not known:
-            raise Skip("관심 종목의 KIS 시세가 없음")
+            raise PriceUnknown("관심 종목의 KIS 시세가 없음")  # comes again in a minute: nothing was decided
         cash = self._first_cash(known)
         if cash.krw_per_usd is not None:
             self._ledger.set_fact("krw_per_usd", str(cash.krw_per_usd))

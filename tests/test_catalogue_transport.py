@@ -206,7 +206,7 @@ READERS = {
 @pytest.fixture
 def answers(shop):  # noqa: F811
     """What the broker answers at each end point on a day with an order and a holding."""
-    house, bodies = shop(only("SOUN")).started(), {}
+    house, bodies = shop(only("SOUN")), {}
     handle = house.sim.handle
 
     def listen(request):
@@ -215,6 +215,7 @@ def answers(shop):  # noqa: F811
         return answer
 
     house.sim.handle = listen
+    house.started()
     house.daemon.watch()
     house.pass_seconds(61)
     house.daemon.watch()

@@ -312,8 +312,8 @@ def test_H01_H02_what_never_left_is_known_not_to_have(shop, host):
     assert not house.daemon.trader._desk.live
 
 
-@pytest.mark.parametrize("kind", ["refused", "unreachable"])
-def test_H01_H03_a_connection_that_cannot_be_opened_sends_nothing(shop, kind):
+@pytest.mark.parametrize("kind", ["refused", "dns", "unreachable"])
+def test_H01_H02_H03_a_connection_that_cannot_be_opened_sends_nothing(shop, kind):
     house = shop(only("SOUN")).started()
     house.sim.faults.add(Fault(kind, "order", times=1))
     trade(house)
@@ -598,16 +598,22 @@ EMPTY = {"an empty object": b"{}", "no list": b'{"rt_cd": "0", "msg_cd": "KIOK05
 @pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY.keys())
 @pytest.mark.parametrize("where", ["balance", "ccnl"])
 def test_B22_an_answer_without_a_list_is_no_empty_list(shop, monkeypatch, body, where):
-    house = shop(only("SOUN")).started()
-    house.sim.give_shares("SOUN", 50, "9")
-    handle = house.sim.handle
+    house = shop(only("SOUN"))
+    handle, spoilt = house.sim.handle, []
 
-    def spoilt(request):
+    def spoil(request):
         answer = handle(request)
-        return replace(answer, body=body) if where in request.path else answer
+        if where not in request.path:
+            return answer
+        spoilt.append(request)
+        return replace(answer, body=body)
 
-    monkeypatch.setattr(house.sim, "handle", spoilt)
+    monkeypatch.setattr(house.sim, "handle", spoil)  # before the daemon and its sessions are made
+    house.started()
+    if where == "balance":
+        house.sim.give_shares("SOUN", 50, "9")
     trade(house)
+    assert spoilt
     assert not orders(house)
     assert not house.daemon.trader._desk.live
 

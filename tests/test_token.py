@@ -199,11 +199,12 @@ def test_T08_issuance_down_for_an_hour_is_asked_patiently_and_found_again_within
         (["x", "x", "x"], 61, 0),
         (["x", "x", "x", "x"], 61, 239),
         (["issued", "x", "x", "x", "x"], 61, 0),
+        (["asked"], -3600, 61),
     ],
 )
 def test_T07_T08_how_long_the_next_attempt_waits(outcomes, age, wait):
     history = [Issuance(1000.0, "", outcome, None) for outcome in outcomes]
-    assert seconds_to_wait(history, age) == wait
+    assert seconds_to_wait(history, 1000.0 + age) == wait
 
 
 class Killed(BaseException):
