@@ -143,6 +143,7 @@ class Ledger:
         disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
+        self.fill_changes = 0  # grows with each write that changes what ``fills`` gives
         self._lock = threading.Lock()
         try:
             self._db = _open(path, disk)
@@ -220,6 +221,7 @@ class Ledger:
                 seen_at = min(now, intent.closes_at)  # what is seen after the close was filled before it
                 values = (intent.id, seen_at, more, str(amount / more))
                 db.execute("INSERT INTO fills (intent, at, quantity, price) VALUES (?, ?, ?, ?)", values)
+                self.fill_changes += 1
 
     def intents(self, *, live: bool = False, session: str | None = None, symbol: str | None = None) -> list[Intent]:
         """Intents, oldest first: all, those that something may still happen to, those of a New York date or symbol."""
@@ -256,6 +258,7 @@ class Ledger:
                 "VALUES ((SELECT COALESCE(MAX(id), 0) FROM fills), ?, ?, ?, ?, ?)",
                 (at, symbol, quantity, str(price), reason),
             )
+            self.fill_changes += 1
 
     # the timetable and the day
 

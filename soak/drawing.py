@@ -85,7 +85,7 @@ def _settings(frame: Random, faults: str, profile: str) -> dict[str, Any]:
         "strategy": "soak.eager:Eager",
         "buy_interval_minutes": slow * frame.choice((30.0, 45.0)),
         "sell_interval_minutes": slow * frame.choice((20.0, 30.0)),
-        "max_buy_orders_per_day": 10 // slow,
+        "max_buy_orders_per_day": 6 // slow,
         "max_buy_usd_per_day": frame.choice((0, 6000)),
         "stop_loss_pct": frame.choice((0, 0, 3)),
         "sell_scope": frame.choice(("own", "own", "account")),
