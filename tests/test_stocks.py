@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -258,6 +259,31 @@ def test_a_wrong_encoding_is_named_with_its_line(path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"2번째 줄: UTF-8이 아닙니다 \(CP949"):
         WatchlistFile(path).current()
+
+
+def test_G11_a_file_that_is_being_written_gives_one_whole_list_or_the_other(path: Path) -> None:
+    stocks, over = WatchlistFile(path), threading.Event()
+    known = {stocks.current().symbols, parse_watchlist(OTHER).symbols}
+
+    def write() -> None:
+        while not over.is_set():
+            for text in (OTHER, GOOD):
+                with path.open("w") as file:
+                    for part in text:
+                        file.write(part)
+                        file.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen: set[tuple[str, ...]] = set()
+    for reads in range(100_000):
+        seen.add(stocks.current().symbols)
+        if seen == known and reads > 500:
+            break
+    over.set()
+    writer.join()
+
+    assert seen == known
 
 
 def test_many_threads_get_the_same_list_and_one_warning(path: Path, warnings_of: Callable[[], list[str]]) -> None:
