@@ -9,7 +9,7 @@ from clock import KST, VirtualClock
 from intents import State
 from simulator import Fault, Options
 
-NIGHT = datetime(2026, 11, 24, 1, 0, tzinfo=KST)  # a session that closes at 06:00
+NIGHT = datetime(2026, 11, 24, 5, 0, tzinfo=KST)  # a session that closes at 06:00
 
 
 def states(house):
