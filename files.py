@@ -15,12 +15,12 @@ class Disk:
         """Open a database without transactions of Python's own. Raises sqlite3.Error."""
         return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
 
-    def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+    def replace(self, path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
         """``replace_file``."""
         return replace_file(path, content, mode=mode, durable=durable)
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
     """Write beside and swap in: a reader sees the old file or the new one. Raises OSError.
 
     What comes back is the new file's ``stat`` of before the swap.
