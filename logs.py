@@ -110,7 +110,7 @@ class KSTFormatter(logging.Formatter):
         return self._redactor.clean(super().format(record))
 
 
-class _Complaint:
+class Complaint:
     """Says on stderr, at most once a minute, that lines could not be written. The caller never fails for it."""
 
     def __init__(self, clock: Clock, what: str) -> None:
@@ -120,6 +120,7 @@ class _Complaint:
         self._silent_until = float("-inf")
 
     def note(self) -> None:
+        """One more line is lost."""
         self._lost += 1
         if self._clock.monotonic() < self._silent_until:
             return
@@ -135,7 +136,7 @@ class _Complaint:
 class LogFile(RotatingFileHandler):
     """Opens at the first line and tries again at each: a full disk or a locked folder costs lines, not the daemon."""
 
-    def __init__(self, path: Path, max_bytes: int, backups: int, complaint: _Complaint) -> None:
+    def __init__(self, path: Path, max_bytes: int, backups: int, complaint: Complaint) -> None:
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", delay=True)
         self._complaint = complaint
 
@@ -162,7 +163,7 @@ class LogFile(RotatingFileHandler):
 class Console(logging.StreamHandler[TextIO]):
     """The terminal; a closed or narrow-minded one is no reason to stop."""
 
-    def __init__(self, stream: TextIO, complaint: _Complaint) -> None:
+    def __init__(self, stream: TextIO, complaint: Complaint) -> None:
         super().__init__(stream)
         self._complaint = complaint
 
@@ -179,8 +180,8 @@ def configure_logging(
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     handlers: list[logging.Handler] = [
-        Console(sys.stdout, _Complaint(clock, "화면")),
-        LogFile(path, max_bytes, backups, _Complaint(clock, str(path))),
+        Console(sys.stdout, Complaint(clock, "화면")),
+        LogFile(path, max_bytes, backups, Complaint(clock, str(path))),
     ]
     root = logging.getLogger()
     for old in root.handlers[:]:

@@ -14,6 +14,7 @@ from simulator.books import Order
 from token_manager import SPACING
 
 NEVER_ACCEPTED = (State.REFUSED, State.NOT_SENT, State.NOT_ACCEPTED)
+ROAD = 20.0  # seconds by the fast clock that a request may be on its way
 RUN = 16  # letters of a secret in a row that must stand nowhere
 
 
@@ -82,17 +83,18 @@ def _fills(seen: Evidence) -> Iterator[str]:
 def _issuances(seen: Evidence) -> Iterator[str]:
     """A7: the attempts on disk are 61 s apart, and each of them led to one request at most, none came without.
 
-    The broker's times are not held against each other: what the road takes is long when time runs fast.
+    The broker's times are not held against each other: what the road takes is long when time runs fast. On disk an
+    attempt stands with its beginning, and with its end once it has one.
     """
     at = [issuance.at for issuance in seen.issuances]
     for before, after in pairwise(at):
         if after - before < SPACING - 0.01:
             yield f"A7 attempts {after - before:.2f} s apart"
-    for begun, until in pairwise([*at, float("inf")]):
-        if (count := sum(begun <= attempt < until for attempt in seen.attempts)) > 1:
+    for written in at:
+        if (count := sum(abs(attempt - written) <= ROAD for attempt in seen.attempts)) > 1:
             yield f"A7 {count} requests for one attempt on disk"
-    if early := [attempt for attempt in seen.attempts if not at or attempt < at[0]]:
-        yield f"A7 {len(early)} requests without an attempt on disk"
+    if alone := [attempt for attempt in seen.attempts if not any(abs(attempt - written) <= ROAD for written in at)]:
+        yield f"A7 {len(alone)} requests without an attempt on disk"
 
 
 def _leaks(seen: Evidence) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clock import Clock
-from logs import KSTFormatter, LogFile, Redactor, _Complaint
+from logs import Complaint, KSTFormatter, LogFile, Redactor
 
 if TYPE_CHECKING:
     from soak.world import World
@@ -80,23 +82,22 @@ def _each_time(text: str) -> bool:
     return text.startswith(EACH_TIME) or "rt_cd=EGW0012" in text
 
 
-def listen(world: World, clock: Clock, redactor: Redactor) -> None:
-    """The daemon's log goes to a file as in life, and to our ears."""
+@contextmanager
+def listening(world: World, clock: Clock, redactor: Redactor) -> Iterator[None]:
+    """The daemon's log goes to a file as in life, and to our ears; afterwards logging is what it was before."""
+    settings = world.settings
+    size, backups = settings.log_max_bytes, settings.log_backup_count
+    ours: list[logging.Handler] = [LogFile(settings.log_path, size, backups, Complaint(clock, "log")), Ears(world)]
     formatter = OnceFormatter(clock, redactor)
-    handlers: list[logging.Handler] = [
-        LogFile(
-            world.settings.log_path,
-            world.settings.log_max_bytes,
-            world.settings.log_backup_count,
-            _Complaint(clock, "log"),
-        ),
-        Ears(world),
-    ]
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
-    for handler in handlers:
+    for handler in ours:
         handler.setFormatter(formatter)
-        root.addHandler(handler)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = ours
     root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        ours[0].close()

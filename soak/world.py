@@ -43,7 +43,7 @@ from soak.books import BooksChecker
 from soak.border import Border
 from soak.disk import SoakDisk
 from soak.drawing import HEALING, calendar, sessions_of, special_dates
-from soak.ears import Canaries, listen
+from soak.ears import Canaries, listening
 from soak.final import check_healed
 from soak.oracle import Journal, Oracle
 from soak.outcomes import Broken, Crash, Violation
@@ -117,11 +117,11 @@ class World:
         self.write_stocks()
         self._book_events()
         redactor = Redactor([self.settings.kis_app_key, self.settings.kis_app_secret, self.settings.cano])
-        listen(self, self.clock, redactor)
         violation = None
         try:
-            while not self._ended:
-                self._live(redactor)
+            with listening(self, self.clock, redactor):
+                while not self._ended:
+                    self._live(redactor)
         except Broken as broken:
             violation = broken.violation
         self._finish()
