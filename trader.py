@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from account import Account, OrderList
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from errors import AutoStockError, KISError, KISRefusal, Stopping
+from errors import AutoStockError, KISError, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
@@ -21,7 +21,7 @@ from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from order_desk import OrderDesk, OrderNotPossible, Ticket
-from portfolio import Cash, Position, Side
+from portfolio import Cash, Position, Side, value_of
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
 from strategy import FEE_MARGIN, WHOLE_PASS, BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 QUOTE_AGE = 60.0  # seconds; an older price opens and closes nothing
 RETRY = 60.0  # seconds until a pass that could not read comes again
 COOL_DOWN = 15 * 60.0  # seconds after a refusal in which the same is not sent again
-CASH_TRIES = 3  # symbols to ask the cash for
 FARTHEST_LIMIT = Decimal("0.03")  # of the price; whatever strategy asked for it
 HALTED = "HALT 파일"
 BUY, SELL, STOP_LOSS = "매수", "매도", "손절"  # the passes, as the log and the database name them
@@ -245,33 +244,21 @@ class Trader:
         known = [quotes[symbol] for symbol in watchlist.watch_list if symbol in quotes]
         if not known:
             raise Skip("관심 종목의 KIS 시세가 없음")
-        cash = self._first_cash(known)
+        cash = self._account.first_cash(known)
         if cash.krw_per_usd is not None:
             self._ledger.set_fact("krw_per_usd", str(cash.krw_per_usd))
         return replace(cash, usd=max(Decimal(0), cash.usd - self._desk.unsettled_cost()))
-
-    def _first_cash(self, quotes: Sequence[Quote]) -> Cash:
-        """KIS tells the cash for a symbol only; one that may not be traded must not hide it. Raises KISError."""
-        for number, quote in enumerate(quotes, start=1):
-            try:
-                return self._account.cash(quote.exchange or "나스닥", quote.symbol, quote.price)
-            except KISRefusal:
-                if number == min(CASH_TRIES, len(quotes)):
-                    raise
-        raise AssertionError("there is at least one quote")
 
     def _check_loss(self, session: Session, cash: Decimal, picture: Picture, quotes: Mapping[str, Quote]) -> None:
         """The day's loss against its opening value. Raises Skip."""
         limit, day = self._settings.daily_loss_limit_pct, session.date.isoformat()
         if self._ledger.fact(f"loss {day}"):
             raise Skip(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
-        worth = cash + self._desk.reserved()
-        for symbol, position in picture.positions.items():
-            price = quotes[symbol].price if symbol in quotes else position.price
-            if price is None:
-                logger.debug("%s 시세를 몰라 계좌 가치를 재지 않습니다", symbol)
-                return
-            worth += price * position.quantity
+        shares = value_of(picture.positions, quotes)
+        if shares is None:
+            logger.debug("시세를 모르는 종목이 있어 계좌 가치를 재지 않습니다")
+            return
+        worth = cash + self._desk.reserved() + shares
         self._ledger.note_opening_value(day, worth)
         opening = self._ledger.opening_value(day) or worth
         if limit > 0 and opening > 0 and (opening - worth) * 100 >= opening * limit:
