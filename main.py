@@ -17,6 +17,7 @@ import requests
 
 from account import Account
 from adopt import run_adopt
+from alerts import Alert, alert
 from clock import Clock, SystemClock
 from config import Settings
 from errors import AlreadyRunning, SettingsError
@@ -29,6 +30,7 @@ from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
 from logs import Redactor
 from market_hours import MarketHours
+from notify import Outside
 from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
@@ -61,11 +63,13 @@ def build(
     second_source: PriceSource | None = None,
     disk: Disk | None = None,
     point: Callable[[str], None] = lambda name: None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> TradingScheduler:
     """Make every part and hand it what it needs; the only place that knows them all.
 
     What is handed in here is all that a simulation may replace: time, the HTTP sessions, the second source, the disk.
-    ``point`` is told the name of each place where a crash would hurt most. Chance has no part in the daemon.
+    ``point`` is told the name of each place where a crash would hurt most, ``pulse`` is called after each working
+    minute. Chance has no part in the daemon.
     Nothing is asked of anybody here. Raises SettingsError for a watch list or a database that cannot be used.
     """
     clock = clock or SystemClock()
@@ -76,9 +80,9 @@ def build(
     stocks.current()
     ledger = Ledger(settings.database_file, settings.account_mark, disk)
     if ledger.fault:
-        logger.error(
-            "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다", settings.database_file.name, ledger.fault
-        )
+        text = "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다"
+        logger.error(text, settings.database_file.name, ledger.fault, extra=alert(Alert.DATABASE))
+    hours = MarketHours.for_settings(settings)
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
@@ -102,7 +106,6 @@ def build(
         cache_seconds=settings.price_cache_seconds,
         batches=settings.kis_mode != "paper",  # multprice exists on real accounts only (protocol §6.4)
     )
-    hours = MarketHours.for_settings(settings)
     kis = KISTrading(access, lambda: api.transport)
     account = Account(kis, api.recovery, clock)
     desk = OrderDesk(
@@ -129,6 +132,7 @@ def build(
         trader=trader,
         disk=disk,
         point=point,
+        pulse=pulse,
     )
 
 
@@ -179,8 +183,10 @@ def process(settings: Settings, *, asks: bool) -> Iterator[tuple[Settings, dict[
     try:
         redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
         start_logging(settings, clock, redactor)
-        with nullcontext() if asks else signals_set(stop), world(settings, clock) as settings:
-            yield settings, {"clock": clock, "stop": stop, "redactor": redactor}
+        urls, ping_url = ((), None) if asks else (settings.notify_urls, settings.healthcheck_url)
+        outside = Outside(urls, ping_url, clock, redactor)
+        with outside, nullcontext() if asks else signals_set(stop), world(settings, clock) as settings:
+            yield settings, {"clock": clock, "stop": stop, "redactor": redactor, "pulse": outside.pulse}
     finally:
         lock.release()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from alerts import Alert, alert
 from clock import Clock
 from errors import BrokersNotMade, KISError, KISRefusal, RateLimited, Stopping, TokenRejected, TokenUnavailable
 from logs import Repeats
@@ -138,7 +139,7 @@ class Recovery:
                 self._reinitialize()
             except (KISError, BrokersNotMade) as exc:
                 self._said_waiting = True
-                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc)
+                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc, extra=alert(Alert.RECOVERY_FAILED))
                 raise TokenUnavailable("자동 복구 실패", self._tokens.wait_seconds()) from exc
             self._note_success(name, started)
             return True
@@ -175,7 +176,8 @@ class Recovery:
                 self._tokens.refuse(mark)
                 self._tokens.hold_off()
                 self._said_waiting = True
-                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)")
+                text = "[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)"
+                logger.error(text, extra=alert(Alert.TOKEN_REFUSED))
 
     def _say(self, name: str, text: str) -> None:
         line = self._repeats.admit(name, text)

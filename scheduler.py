@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from alerts import Alert, alert
 from clock import KST, Clock
 from config import Settings
 from errors import BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
@@ -22,6 +23,7 @@ from stocks import WatchlistFile
 from timetable import Timetable, guarded
 from token_manager import TokenManager, TokenState
 from trader import BUY, Trader
+from working import is_working
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class TradingScheduler:
         trader: Trader,
         disk: Disk,
         point: Callable[[str], None],
+        pulse: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -64,6 +67,7 @@ class TradingScheduler:
         self.trader = trader
         self._disk = disk
         self._point = point
+        self._pulse = pulse
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
@@ -112,7 +116,7 @@ class TradingScheduler:
         guarded(self.write_status)()
         self.api.close()
         self.ledger.close()
-        logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()))
+        logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()), extra=alert(Alert.STOPPED))
 
     def _fill_timetable(self) -> None:
         every, settings = self.table.every, self.settings
@@ -123,6 +127,7 @@ class TradingScheduler:
         every(TRADE_SECONDS).seconds.do(guarded(self.trader.trade_if_due))
         every(STATUS_LINE_MINUTES).minutes.do(guarded(self.log_status))
         every(1).minutes.do(guarded(self.write_status))
+        every(1).minutes.do(guarded(self.pulse_if_working))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""
@@ -216,7 +221,7 @@ class TradingScheduler:
     def _say_renewal_failed(self, reason: str) -> None:
         line = self._repeats.admit("토큰", f"[TOKEN_CHECK] ❌ 토큰 재발급 실패: {reason}")
         if line:
-            logger.error("%s", line)
+            logger.error("%s", line, extra=alert(Alert.TOKEN_REFUSED))
 
     def reinitialize_on_the_grid(self) -> None:
         """The periodic re-init, unless the check of the same instant has done it or will try it again."""
@@ -280,6 +285,20 @@ class TradingScheduler:
             self.tokens.state().value,
             _hours_minutes(self.tokens.remaining()),
         )
+
+    def pulse_if_working(self) -> None:
+        """Tell the world of a minute of work; silence will tell of the others."""
+        now, settings = self.clock.now(), self.settings
+        session = self.hours.session(now)
+        if is_working(
+            now,
+            session.open if session else None,
+            self.api.last_good_at,
+            timedelta(seconds=settings.watch_interval_seconds),
+            self._token_checked_at,
+            timedelta(minutes=settings.token_check_minutes),
+        ):
+            self._pulse()
 
     def write_status(self) -> None:
         """status.json, for whoever looks from outside."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from account import Account, OrderList
+from alerts import Alert, alert
 from books import Books, replay
 from clock import Clock
 from config import Settings
@@ -38,6 +39,10 @@ BUY, SELL, STOP_LOSS = "매수", "매도", "손절"  # the passes, as the log an
 
 class Skip(AutoStockError):
     """This pass does nothing; the message is the Korean reason."""
+
+
+class Protected(Skip):
+    """A protection holds purchases back: the owner wants to know."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,8 @@ class Trader:
             act()
         except (Skip, OrderNotPossible) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            self._say(job, f"[{job}] 건너뜀: {exc}")
+            marked = alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
+            self._say(job, f"[{job}] 건너뜀: {exc}", marked)
         except (KISError, LedgerError) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
@@ -209,7 +215,8 @@ class Trader:
         if halted != self._halted:
             self._halted = halted
             state = "있는 동안 새로 사지 않습니다" if halted else "없어져 다시 삽니다"
-            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state)
+            marked = alert(Alert.PROTECTION, f"HALT {halted}")
+            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state, extra=marked)
         return halted
 
     def _buy(self, session: Session) -> None:
@@ -228,7 +235,7 @@ class Trader:
         if self.is_halted():
             raise Skip(HALTED)
         if reason := self._desk.distrust():
-            raise Skip(reason)
+            raise Protected(reason)
         if self._too_late(session):
             raise Skip("마감이 가까움")
 
@@ -237,7 +244,7 @@ class Trader:
         for symbol, quantity in picture.books.quantities.items():
             held = picture.positions[symbol].quantity if symbol in picture.positions else 0
             if held < quantity:
-                raise Skip(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
+                raise Protected(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
 
     def _cash(self, watchlist: Watchlist, quotes: Mapping[str, Quote]) -> Cash:
         """What may be spent, less what unsettled purchases may still take. Raises KISError, Skip."""
@@ -253,7 +260,7 @@ class Trader:
         """The day's loss against its opening value. Raises Skip."""
         limit, day = self._settings.daily_loss_limit_pct, session.date.isoformat()
         if self._ledger.fact(f"loss {day}"):
-            raise Skip(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
+            raise Protected(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
         shares = value_of(picture.positions, quotes)
         if shares is None:
             logger.debug("시세를 모르는 종목이 있어 계좌 가치를 재지 않습니다")
@@ -263,7 +270,7 @@ class Trader:
         opening = self._ledger.opening_value(day) or worth
         if limit > 0 and opening > 0 and (opening - worth) * 100 >= opening * limit:
             self._ledger.set_fact(f"loss {day}", str(worth))
-            raise Skip(f"오늘 손실 한도 {limit}%: 시작 ${opening:,.2f}, 지금 ${worth:,.2f}")
+            raise Protected(f"오늘 손실 한도 {limit}%: 시작 ${opening:,.2f}, 지금 ${worth:,.2f}")
 
     def _buy_view(self, watchlist: Watchlist, picture: Picture, quotes: Mapping[str, Quote], cash: Decimal) -> BuyView:
         return BuyView(
@@ -392,10 +399,14 @@ class Trader:
         counted = [intent for intent in today if intent.counts]
         most, usd = self._settings.max_buy_orders_per_day, self._settings.max_buy_usd_per_day
         if most and len(counted) >= most:
-            return f"하루 매수 {most}건 한도"
+            return self._capped(f"하루 매수 {most}건 한도")
         if usd and sum((i.spent for i in counted), Decimal(0)) + wish.limit * wish.quantity > usd:
-            return f"하루 매수 ${usd} 한도"
+            return self._capped(f"하루 매수 ${usd} 한도")
         return None
+
+    def _capped(self, cap: str) -> str:
+        self._say("한도", f"[{BUY}] {cap}에 닿아 오늘은 더 사지 않습니다", alert(Alert.PROTECTION, cap))
+        return cap
 
     def _rate(self) -> Decimal | None:
         """KIS's last exchange rate; every buy pass asks for it."""
@@ -419,10 +430,10 @@ class Trader:
         text = " · ".join(why if symbol == WHOLE_PASS else f"{symbol} {why}" for symbol, why in reasons.items())
         logger.info("[%s] 주문 %d건%s", job, sent, f" ({text})" if text else "")
 
-    def _say(self, key: str, text: str) -> None:
+    def _say(self, key: str, text: str, marked: Mapping[str, object] | None = None) -> None:
         line = self._repeats.admit(key, text)
         if line:
-            logger.warning("%s", line)
+            logger.warning("%s", line, extra=marked)
 
 
 def _with_fees(wish: OrderWish) -> Decimal:
