@@ -20,6 +20,7 @@ from adopt import run_adopt
 from alerts import Alert, alert
 from clock import Clock, SystemClock
 from config import Settings
+from diary import Diary
 from errors import AlreadyRunning, SettingsError
 from exchange_book import ExchangeBook
 from files import Disk
@@ -30,10 +31,13 @@ from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
 from logs import Redactor
 from market_hours import MarketHours
+from night_ledger import NightLedger
 from notify import Outside
 from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
+from report import show_report
+from reporter import Reporter
 from scheduler import TradingScheduler
 from stocks import WatchlistFile
 from strategy import Rules
@@ -83,6 +87,7 @@ def build(
         text = "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다"
         logger.error(text, settings.database_file.name, ledger.fault, extra=alert(Alert.DATABASE))
     hours = MarketHours.for_settings(settings)
+    diary = Diary(NightLedger(ledger), hours, clock)
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
@@ -105,6 +110,7 @@ def build(
         stop,
         cache_seconds=settings.price_cache_seconds,
         batches=settings.kis_mode != "paper",  # multprice exists on real accounts only (protocol §6.4)
+        witness=diary,
     )
     kis = KISTrading(access, lambda: api.transport)
     account = Account(kis, api.recovery, clock)
@@ -119,7 +125,8 @@ def build(
         point=point,
     )
     strategy = load_strategy(settings.strategy, Rules.from_settings(settings))
-    trader = Trader(settings, api, account, desk, ledger, strategy, hours, stocks, clock, stop)
+    trader = Trader(settings, api, account, desk, ledger, strategy, hours, stocks, clock, stop, diary)
+    reporter = Reporter(settings.report_dir, api, account, desk, ledger, diary, hours, stocks, clock, disk)
     return TradingScheduler(
         settings,
         clock,
@@ -130,6 +137,8 @@ def build(
         hours=hours,
         stocks=stocks,
         trader=trader,
+        diary=diary,
+        reporter=reporter,
         disk=disk,
         point=point,
         pulse=pulse,
@@ -161,6 +170,8 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = Settings.load(os.environ, Path(".env"))
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
+    if arguments.command == "report":
+        return show_report(settings, SystemClock(), day=arguments.date, show=arguments.open)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
         with closing(daemon):
@@ -198,6 +209,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
     trades = commands.add_parser("trades", help="거래 내역을 보인다")
     trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
+    report = commands.add_parser("report", help="아침 보고서를 만들어 보인다 (KIS에 묻지 않는다)")
+    report.add_argument("--date", metavar="YYYY-MM-DD", help="뉴욕 날짜 (쓰지 않으면 마지막으로 끝난 장)")
+    report.add_argument("--open", action="store_true", help="브라우저로 연다")
     adopt = commands.add_parser("adopt", help="KIS의 상태를 장부로 받아들인다 (보이고, 묻고, 옛 파일을 남긴다)")
     adopt.add_argument("--own", default="", metavar="종목,종목", help="KIS에 있는 주식 전부를 데몬의 것으로 볼 종목")
     adopt.add_argument("--yes", action="store_true", help="묻지 않는다")

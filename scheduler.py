@@ -7,10 +7,13 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
+import timetable
 from alerts import Alert, alert
 from clock import KST, Clock
 from config import Settings
+from diary import Diary
 from errors import BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from files import Disk
 from kis_api import KISAPIClient
@@ -18,6 +21,7 @@ from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
 from quotes import format_price
+from reporter import Reporter
 from status import VERSION, Status, iso, write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
@@ -31,6 +35,7 @@ TICK = 5.0  # seconds; the longest wait, so that a suspend or a step of the cloc
 JUMP = 10.0  # seconds by which the wall clock may leave the steady one in a turn
 STALL = 60.0  # seconds that a turn may last longer than it was meant to before it counts as a suspend
 STATUS_LINE_MINUTES = 5
+DIARY_MINUTES = 5
 FOLLOW_SECONDS = 30  # between reads of KIS's orders while one of ours has not ended
 TRADE_SECONDS = 10  # between looks whether a pass is due
 GRID_TOLERANCE = 1.0  # seconds; a check and a re-init due at the same instant are one event
@@ -52,6 +57,8 @@ class TradingScheduler:
         hours: MarketHours,
         stocks: WatchlistFile,
         trader: Trader,
+        diary: Diary,
+        reporter: Reporter,
         disk: Disk,
         point: Callable[[str], None],
         pulse: Callable[[], None],
@@ -65,6 +72,8 @@ class TradingScheduler:
         self.hours = hours
         self.stocks = stocks
         self.trader = trader
+        self.diary = diary
+        self.reporter = reporter
         self._disk = disk
         self._point = point
         self._pulse = pulse
@@ -114,12 +123,14 @@ class TradingScheduler:
     def close(self) -> None:
         """Leave in good order."""
         guarded(self.write_status)()
+        guarded(self.diary.flush)()
         self.api.close()
         self.ledger.close()
         logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()), extra=alert(Alert.STOPPED))
 
     def _fill_timetable(self) -> None:
         every, settings = self.table.every, self.settings
+        guarded = partial(timetable.guarded, note_failure=self.diary.note_failure)  # noted for the report as well
         every(settings.token_check_minutes).minutes.do(guarded(self.check_and_refresh_token)).tag(TOKEN_CHECK)
         every(settings.broker_reinit_hours).hours.do(guarded(self.reinitialize_on_the_grid))
         every(settings.watch_interval_seconds).seconds.do(guarded(self.watch_in_session))
@@ -128,6 +139,8 @@ class TradingScheduler:
         every(STATUS_LINE_MINUTES).minutes.do(guarded(self.log_status))
         every(1).minutes.do(guarded(self.write_status))
         every(1).minutes.do(guarded(self.pulse_if_working))
+        every(1).minutes.do(guarded(self.reporter.report_if_due))
+        every(DIARY_MINUTES).minutes.do(guarded(self.diary.flush))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""

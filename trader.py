@@ -14,6 +14,7 @@ from alerts import Alert, alert
 from books import Books, replay
 from clock import Clock
 from config import Settings
+from diary import Diary
 from errors import AutoStockError, KISError, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
@@ -69,6 +70,7 @@ class Trader:
         stocks: WatchlistFile,
         clock: Clock,
         stop: threading.Event,
+        diary: Diary,
     ) -> None:
         self._settings = settings
         self._api = api
@@ -80,6 +82,7 @@ class Trader:
         self._stocks = stocks
         self._clock = clock
         self._stop = stop
+        self._diary = diary
         self._repeats = Repeats(clock)
         self._reasons: dict[str, Mapping[str, str]] = {}
         self._halted = False
@@ -161,6 +164,7 @@ class Trader:
                 self._note_run(job)
         except LedgerError as exc:
             self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
+        self._diary.note_reasons(job, self.why(job))
         self.last_pass_at = self._clock.now()
 
     def _note_run(self, job: str) -> None:
