@@ -206,7 +206,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
-    commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
+    commands.add_parser("demo", help="가상 시계로 이틀 밤을 돌리고 보고서까지 보인다 (1분 이내)")
     trades = commands.add_parser("trades", help="거래 내역을 보인다")
     trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
     report = commands.add_parser("report", help="아침 보고서를 만들어 보인다 (KIS에 묻지 않는다)")
