@@ -11,7 +11,7 @@ from books import Trade
 from clock import KST
 from kis_help import explain
 from night import Night, Result
-from night_ledger import Held, Trouble
+from night_ledger import JOB, Held, Trouble
 from trades import display_width
 
 _WEEKDAYS = "월화수목금토일"
@@ -88,8 +88,12 @@ def problems(night: Night) -> list[str]:
         found.append(f"결과를 모르는 주문 {len(night.unclear)}건")
     if night.issuances and night.issuances[-1] in night.failed_issuances:
         found.append("토큰 발급 실패")
-    found += [f"{trouble.code} {trouble.count:,}회" for trouble in night.troubles if needs_owner(trouble)]
+    found += [f"{_name(trouble)} {trouble.count:,}회" for trouble in night.troubles if needs_owner(trouble)]
     return found
+
+
+def _name(trouble: Trouble) -> str:
+    return f"{trouble.kind} 작업 실패" if trouble.code == JOB else trouble.code
 
 
 def coped_with(night: Night) -> str:

@@ -95,14 +95,14 @@ def _tiles(night: Night) -> str:
     value = "알 수 없음" if night.closing_value is None else usd(night.closing_value)
     rate = night.krw_per_usd
     in_krw = "" if night.closing_value is None or rate is None else f"{night.closing_value * rate:,.0f}원"
-    moved = "" if change is None else f"{signed_usd(change)} {percent(change, night.opening_value or Decimal(0))}"
+    rate_of_change = "" if change is None else percent(change, night.opening_value or Decimal(0))
     held = _held_gain(night.held)
     tiles = (
         _result_tile("이 밤의 실현손익", night.realised),
         _result_tile("시작부터 실현손익", night.realised_since_start),
         _tile("계좌 평가액", value, in_krw),
-        _tile("평가액 변화", *_toned(change, moved, "이 밤의 첫 평가액에 견줌")),
-        _tile("보유 평가손익", *_toned(held, None if held is None else signed_usd(held), "평균단가에 견줌")),
+        _amount_tile("평가액 변화", change, f"{rate_of_change} 밤의 시작에서"),
+        _amount_tile("보유 평가손익", held, "평균단가에서"),
         _tile("환율", "알 수 없음" if rate is None else f"{rate:,.2f}원", "KIS, 1달러"),
     )
     return f'<section class="tiles">{"".join(tiles)}</section>'
@@ -113,8 +113,8 @@ def _result_tile(name: str, result: Result) -> str:
     return _tile(name, signed_usd(result.usd), krw, _tone(result.usd))
 
 
-def _toned(amount: Decimal | None, text: str | None, note: str) -> tuple[str, str, str]:
-    return ("알 수 없음", "", "") if amount is None or text is None else (text, note, _tone(amount))
+def _amount_tile(name: str, amount: Decimal | None, note: str) -> str:
+    return _tile(name, "알 수 없음", "") if amount is None else _tile(name, signed_usd(amount), note, _tone(amount))
 
 
 def _tile(name: str, value: str, note: str, tone: str = "") -> str:

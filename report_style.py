@@ -35,6 +35,7 @@ th:first-child,td:first-child{padding-left:0;white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}
 tfoot td{border-top:1px solid var(--line);border-bottom:0;font-weight:600}
 .number{text-align:right;white-space:nowrap}
+.number small{display:block;line-height:1.2}
 ul{padding-left:18px}
 li{margin:3px 0}
 .troubles{list-style:none;padding:0}

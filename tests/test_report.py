@@ -300,7 +300,7 @@ def test_only_what_asks_for_the_owner_is_a_problem():
     keys = replace(BUSY, troubles=[Trouble("EGW00103", "", "유효하지 않은 AppKey입니다.", 3, 0.0)])
     assert verdict(night(keys)) == "살펴볼 것: EGW00103 3회"
     job = replace(BUSY, troubles=[Trouble("JOB", "watch", "watch 실패", 2, 0.0)])
-    assert verdict(night(job)) == "살펴볼 것: JOB 2회"
+    assert verdict(night(job)) == "살펴볼 것: watch 작업 실패 2회"
     unclear = replace(BUSY, intents=[intent(9, state=State.AMBIGUOUS, filled=0)], fills=[])
     assert "결과를 모르는 주문 1건" in verdict(night(unclear))
     refused = replace(BUSY, issuances=[Issuance(1.0, "점검", "EGW00103", None)])
