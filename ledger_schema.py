@@ -8,7 +8,7 @@ MIGRATIONS = (
     CREATE TABLE issuances (
         id INTEGER PRIMARY KEY,
         key_mark TEXT NOT NULL,       -- hash of the app key
-        at REAL NOT NULL,             -- epoch seconds, before the request leaves
+        at REAL NOT NULL,             -- epoch seconds, before the request leaves; once it has ended, its end
         cause TEXT NOT NULL,
         outcome TEXT NOT NULL,        -- asked | issued | same token | the reason of a failure
         token_mark TEXT               -- hash of the token that came

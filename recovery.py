@@ -138,7 +138,7 @@ class Recovery:
                 raise
             except KISRefusal as exc:
                 self._witness.note_trouble(exc)
-                self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}")
+                self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}", exc)
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
                 if not isinstance(exc, RateLimited) or pause is None or too_late:
@@ -207,7 +207,8 @@ class Recovery:
                 text = "[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)"
                 logger.error(text, extra=alert(Alert.TOKEN_REFUSED))
 
-    def _say(self, name: str, text: str) -> None:
-        line = self._repeats.admit(name, text)
+    def _say(self, name: str, text: str, refusal: KISRefusal) -> None:
+        """Folded, unless it begins a recovery: that block is written whole."""
+        line = text if isinstance(refusal, TokenRejected) else self._repeats.admit(name, text)
         if line:
             logger.warning("%s", line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Status:
 
 def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, json.dumps(asdict(status), ensure_ascii=False, indent=2).encode(), durable=False)
+    disk.replace(path, json.dumps(vars(status), ensure_ascii=False, indent=2).encode(), durable=False)
 
 
 def iso(instant: datetime | None) -> str | None:
