@@ -139,7 +139,7 @@ class Outside:
             logging.getLogger().removeHandler(self._handler)
             if kind is not None:
                 self._send(f"{Alert.STOPPED.value} · 오류로 종료합니다 ({kind.__name__}): 로그를 보세요")
-        self._outbox.drain(self._last_words())
+        self._outbox.close(self._last_words())
 
     def _last_words(self) -> float:
         since = self._handler.stopping_since if self._handler else None

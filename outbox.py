@@ -18,6 +18,7 @@ class Outbox:
         self._waiting: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition()
         self._busy = False
+        self._closing = False
         self.dropped = 0
         threading.Thread(target=self._serve, daemon=True, name="outbox").start()
 
@@ -30,15 +31,19 @@ class Outbox:
             self._waiting.append(errand)
             self._changed.notify_all()
 
-    def drain(self, seconds: float) -> bool:
-        """Wait until everything is done, at most so long. Whether it is."""
+    def close(self, seconds: float) -> None:
+        """Wait until everything is done, at most so long; the thread ends with the last of it."""
         with self._changed:
-            return self._changed.wait_for(lambda: not (self._waiting or self._busy), max(0.0, seconds))
+            self._closing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not (self._waiting or self._busy), max(0.0, seconds))
 
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting))
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
                 errand, self._busy = self._waiting.popleft(), True
             guarded(errand)()
             with self._changed:
