@@ -88,6 +88,12 @@ class Messenger:
         return Destination(self._clock, lambda text: bool(channel.notify(text, title=TITLE, body_format=body_format)))
 
 
+def send_test(urls: Sequence[str], clock: Clock) -> str | None:
+    """One message to every address, now. None, or which may not have got it and why."""
+    failures = Messenger(urls, clock).send("시험 알림입니다. 이 알림이 보이면 잘 된 것입니다.")
+    return " · ".join(f"NOTIFY_URLS {name}: {why}" for name, why in failures.items() if why) or None
+
+
 def ping(url: str) -> bool:
     """One GET; a redirect is no success and is not followed. False when it failed."""
     try:

@@ -22,7 +22,7 @@ from test_orders import follow, shop, trade  # noqa: F401 - a fixture
 from alerts import MOST_KEYS, SAME_AGAIN, Alert, AlertHandler, Throttle, alert
 from clock import KST, SystemClock, VirtualClock
 from logs import Redactor
-from notify import Messenger, Outside, ping, secrets_of
+from notify import Messenger, Outside, ping, secrets_of, send_test
 from outbox import MOST, Outbox
 from simulator import Fault
 from timetable import PATIENCE, guarded
@@ -278,6 +278,15 @@ def test_a_good_address_gets_the_message_although_the_one_before_it_is_dead():
         failures = Messenger(urls, SystemClock()).send("here")
         assert [bool(failure) for failure in failures.values()] == [True, False]
         assert messages(server) == ["here"]
+
+
+def test_a_test_message_tells_which_address_does_not_take_it():
+    with webhook() as server:
+        good, dead = f"json://{server.address}/{SECRET}", f"json://127.0.0.1:{closed_port()}/{SECRET}"
+        assert send_test([good], SystemClock()) is None
+        problem = send_test([good, dead], SystemClock())
+        assert problem == "NOTIFY_URLS 2번째(json): 닿지 않거나 거부됨"
+        assert len(messages(server)) == 2
 
 
 def test_a_failed_sending_is_said_once_in_a_while_and_is_no_alert(caplog, root):
