@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -15,6 +15,7 @@ from night_ledger import JOB, Held, Trouble
 from trades import display_width
 
 _WEEKDAYS = "월화수목금토일"
+_MOST = 3  # of a kind in a line for the terminal
 
 
 def usd(amount: Decimal) -> str:
@@ -123,13 +124,13 @@ def one_line(night: Night) -> str:
 
 
 def summary(night: Night, path: Path) -> str:
-    """A few lines for the terminal, and where the report lies."""
+    """A few lines for a terminal of 80 columns, and where the report lies."""
     value = "알 수 없음 (KIS를 읽지 못함)" if night.closing_value is None else usd(night.closing_value)
     change = account_change(night)
-    held = ", ".join(f"{held.symbol} {held.quantity}주" for held in night.held) or "없음"
+    held = _some([f"{held.symbol} {held.quantity}주" for held in night.held], "종목")
     rows = [
-        ("매수", ", ".join(map(_trade, night.bought)) or "없음"),
-        ("매도", ", ".join(map(_trade, night.sold)) or "없음"),
+        ("매수", _some([_trade(trade) for trade in night.bought], "건")),
+        ("매도", _some([_trade(trade) for trade in night.sold], "건")),
         ("보유", held + ("" if night.held_by_kis or not night.held else " (장부 기준)")),
         ("실현손익", f"이 밤 {both(night.realised)} · 시작부터 {both(night.realised_since_start)}"),
         ("계좌", value + (f" (그날 {signed_usd(change)})" if change is not None else "")),
@@ -150,6 +151,12 @@ def account_change(night: Night) -> Decimal | None:
 
 
 def _trade(trade: Trade) -> str:
+    """A purchase with its price, a sale with what it earned."""
     fill = trade.fill
-    profit = f" {signed_usd(trade.profit)}" if trade.profit is not None else ""
-    return f"{fill.symbol} {fill.quantity}주 @ {usd(fill.price)}{profit}"
+    return f"{fill.symbol} {fill.quantity}주 {usd(fill.price) if trade.profit is None else signed_usd(trade.profit)}"
+
+
+def _some(items: Sequence[str], unit: str) -> str:
+    """The first few, and how many more there are."""
+    more = f" 외 {len(items) - _MOST}{unit}" if len(items) > _MOST else ""
+    return ", ".join(items[:_MOST]) + more or "없음"

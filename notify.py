@@ -158,6 +158,9 @@ class Outside:
     def _send_now(self, text: str) -> None:
         for name, failure in self._messenger.send(text).items():
             self._note(f"NOTIFY_URLS {name}", "알림을 보내지 못함", failure)
+        assert self._outbox is not None
+        if lost := self._outbox.take_dropped():
+            logger.warning("NOTIFY_URLS 알림이 밀려 오래된 %d개를 버렸습니다", lost)
 
     def _ping_now(self) -> None:
         assert self._ping is not None

@@ -19,7 +19,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._busy = False
         self._closing = False
-        self.dropped = 0
+        self._dropped = 0
         threading.Thread(target=self._serve, daemon=True, name="outbox").start()
 
     def put(self, errand: Callable[[], object]) -> None:
@@ -27,9 +27,15 @@ class Outbox:
         with self._changed:
             if len(self._waiting) == MOST:
                 self._waiting.popleft()
-                self.dropped += 1
+                self._dropped += 1
             self._waiting.append(errand)
             self._changed.notify_all()
+
+    def take_dropped(self) -> int:
+        """How many were dropped since this was last asked."""
+        with self._changed:
+            dropped, self._dropped = self._dropped, 0
+            return dropped
 
     def close(self, seconds: float) -> None:
         """Wait until everything is done, at most so long; the thread ends with the last of it."""

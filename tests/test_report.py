@@ -32,6 +32,7 @@ from report import show_report
 from report_html import render
 from reporter import is_due
 from simulator import Fault, Options
+from trades import display_width
 
 NYSE = MarketHours(NyseCalendar())
 MONDAY = date(2026, 11, 23)
@@ -314,7 +315,11 @@ def test_a_message_and_a_summary_say_everything_in_short(tmp_path):
         assert part in line
     text = summary(night(), tmp_path / "report.html")
     assert str(tmp_path / "report.html") in text
-    assert "SOUN 100주 @ $9.00" in text
+    assert "SOUN 100주 $9.00" in text
+    many = replace(night(), held=tuple(Held(f"ABC{n}", 1000, Decimal(9), None) for n in range(9)))
+    lines = summary(many, tmp_path / "report.html").splitlines()
+    assert "외 6종목" in "".join(lines)
+    assert all(display_width(line) <= 80 for line in lines if "report.html" not in line)
     assert "(그날 +$200.00)" in text
 
 
