@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,7 +13,10 @@ from errors import KISRefusal, NoAnswer
 from kis_trading import ORDER_CODES, KISTrading, read_pages
 from kis_transport import Answer
 from portfolio import Cash, OrderRow, Position, read_cash, read_orders, read_positions
+from quotes import Quote
 from recovery import Recovery
+
+CASH_TRIES = 3  # symbols to ask the cash for
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class Account:
         """What may be spent on US stocks now; KIS wants to be asked for a symbol at a price."""
         answer = self._recovery.call("주문가능금액", lambda: self._kis.buyable(exchange, symbol, f"{price:.2f}"))
         return read_cash(answer.body)
+
+    def first_cash(self, quotes: Sequence[Quote]) -> Cash:
+        """The cash by the first of these that KIS lets us ask for: one that may not be traded must not hide it."""
+        for number, quote in enumerate(quotes, start=1):
+            try:
+                return self.cash(quote.exchange or "나스닥", quote.symbol, quote.price)
+            except KISRefusal:
+                if number == min(CASH_TRIES, len(quotes)):
+                    raise
+        raise NoAnswer("현금을 물을 종목이 없음")
 
     def orders(self, first: date, last: date, ours: Collection[str] | None = None) -> OrderList:
         """Every order of these New York dates, ours and the owner's own, filled or not.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from books import replay
 from errors import KISError
 from intents import Intent, State
-from ledger import Ledger
+from ledger import Ledger, LedgerUnwritable
 from portfolio import Position
 
 if TYPE_CHECKING:
@@ -143,7 +143,11 @@ def run_adopt(daemon: TradingScheduler, *, own: str, sure: bool) -> int:
     if not sure and not _confirmed():
         print("아무것도 바꾸지 않았습니다.")
         return 0
-    kept = _write(daemon, adoption, broken)
+    try:
+        kept = _write(daemon, adoption, broken)
+    except (LedgerUnwritable, sqlite3.Error, OSError) as exc:
+        print(f"다 쓰지 못했습니다 ({exc}). 디스크에 자리를 만든 뒤 adopt를 다시 실행하세요.")
+        return 1
     print(f"받아들였습니다. 옛 장부: {kept}")
     return 0
 

@@ -1,4 +1,4 @@
-"""`python main.py demo`: two simulated days of the same daemon on a virtual clock, with a few bad nights put in.
+"""`python main.py demo`: two simulated nights of the same daemon on a virtual clock, with trouble put in.
 
 Only the world is simulated: the clock, the broker under the HTTP session, and the hands that meddle. The daemon is
 built by the same ``build`` and cannot tell.
@@ -28,6 +28,7 @@ from ledger import Ledger
 from logs import Redactor
 from portfolio import Side
 from process import start_logging
+from report import make_report
 from simulator import Fault, Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from stocks import SHIPPED
@@ -38,21 +39,27 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
 DAYS = 2
-SEED = 46  # a market in which the gate opens and holdings rise within two days
+SEED = 6  # a market in which the gate opens and holdings rise in both nights
 HOST = "https://simulator.invalid"  # never looked up: the session leads into this process
 LATENCY = 0.12  # seconds; what KIS takes to answer from Korea (protocol §11)
 MARKER = ".autostock-demo"  # only a folder with this file in it is ever deleted
 OUTAGE = timedelta(minutes=12)
+HINT = "이어서: 위 로그를 grep TOKEN_CHECK, grep AUTO_RECOVER 로 살펴보세요. 실제 실행은 python main.py"
 
 
 def run_demo(build: Callable[..., TradingScheduler]) -> int:
     """Run it and print a summary; the exit status."""
     folder = _fresh_folder()
     settings = replace(
-        Settings.load({}, None), data_dir=folder, stocks_file=SHIPPED, kis_base_url=HOST, yahoo_base_url=HOST
+        Settings.load({}, None),
+        data_dir=folder,
+        stocks_file=SHIPPED,
+        kis_base_url=HOST,
+        yahoo_base_url=HOST,
+        sim_hours="nyse",
     )
     clock, stop = VirtualClock(START), threading.Event()
-    sim = Simulator(clock, profile="real", seed=SEED, options=Options(latency=LATENCY))
+    sim = Simulator(clock, profile="real", seed=SEED, options=Options(latency=LATENCY, hours="nyse"))
     redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
     start_logging(settings, clock, redactor)
     session = partial(_session, sim)
@@ -61,7 +68,8 @@ def run_demo(build: Callable[..., TradingScheduler]) -> int:
     with closing(daemon):
         daemon.run()
         summary = _summary(daemon, sim, folder)
-    print(summary)
+    report, address = make_report(daemon.settings, clock, None)
+    print(summary, report, "", f"{HINT}\n브라우저로: {address}", sep="\n")
     return 0
 
 
@@ -91,13 +99,12 @@ def _book_trouble(clock: VirtualClock, sim: Simulator, token_file: Path, stop: t
     def at(hours: float, action: Callable[[], object]) -> None:
         clock.at(START + timedelta(hours=hours), lambda: (action(), None)[1])
 
-    at(1.25, lambda: token_file.unlink())
-    at(4.9, lambda: sim.faults.add(Fault("lost_answer", "order", times=1)))
-    at(5.9, lambda: sim.faults.add(Fault("no_fill", "order", times=1)))
-    at(7.5, lambda: sim.faults.add(Fault("refused", "kis", until=clock.now() + OUTAGE)))
-    at(9.75, lambda: sim.revoke_tokens("EGW00121"))
+    at(2.25, lambda: token_file.unlink())
+    at(3.4, lambda: sim.faults.add(Fault("lost_answer", "order", times=1)))
+    at(5.3, lambda: sim.faults.add(Fault("refused", "kis", until=clock.now() + OUTAGE)))
+    at(26.4, lambda: sim.faults.add(Fault("no_fill", "order", times=1)))
     at(28.6, lambda: sim.faults.add(Fault("html502", "quote", until=clock.now() + OUTAGE)))
-    at(40.3, lambda: sim.revoke_tokens("EGW00123"))
+    at(30.0, lambda: sim.revoke_tokens("EGW00123"))
     at(DAYS * 24 + 1 / 60, stop.set)
 
 
@@ -105,7 +112,7 @@ def _summary(daemon: TradingScheduler, sim: Simulator, folder: Path) -> str:
     recovery, counts = daemon.api.recovery, daemon.api.counts
     issued = [record for record in daemon.ledger.issuances(daemon.settings.key_mark) if record.outcome == "issued"]
     rows = [
-        ("가동", f"{DAYS}일 (가상 시계, {START:%Y-%m-%d %H:%M} KST부터)"),
+        ("가동", f"이틀 밤 (가상 시계, {START:%Y-%m-%d %H:%M} KST부터)"),
         ("시세", f"KIS {counts['KIS']:,}회 · yfinance {counts['yfinance']:,}회 · 실패 {counts['없음']:,}회"),
         ("토큰 발급", f"{len(issued)}회"),
         *(("", f"{_when(record.at)} {record.cause}") for record in reversed(issued)),
@@ -118,8 +125,7 @@ def _summary(daemon: TradingScheduler, sim: Simulator, folder: Path) -> str:
         ("로그", f"{folder / 'trading.log'}"),
     ]
     lines = [f"{_padded(name, 16)} {value}" for name, value in rows]
-    hint = "이어서: 위 로그를 grep TOKEN_CHECK, grep AUTO_RECOVER 로 살펴보세요. 실제 실행은 python main.py"
-    return "\n".join(["", "=== AutoStock 데모 요약 ===", *lines, "", hint])
+    return "\n".join(["", "=== AutoStock 데모 요약 ===", *lines, ""])
 
 
 def _orders(intents: list[Intent]) -> str:

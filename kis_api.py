@@ -21,7 +21,7 @@ from kis_quotes import SOURCE, parse_quote, parse_quotes
 from kis_transport import KISTransport
 from logs import Repeats
 from quotes import Quote, format_price
-from recovery import Recovery
+from recovery import Recovery, Witness
 from token_manager import TokenManager
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class KISAPIClient:
         *,
         cache_seconds: float,
         batches: bool,
+        witness: Witness,
     ) -> None:
         self._make_brokers = make_brokers
         self._tokens = tokens
@@ -61,7 +62,7 @@ class KISAPIClient:
         self._book = book
         self._clock = clock
         self._repeats = Repeats(clock)
-        self.recovery = Recovery(tokens, self.reinitialize_brokers, clock, stop, self._repeats)
+        self.recovery = Recovery(tokens, self.reinitialize_brokers, clock, stop, self._repeats, witness)
         self._brokers = make_brokers()
         self._cache: TTLCache[str, Quote] = TTLCache(CACHE_SIZE, cache_seconds, timer=clock.monotonic)
         self._cache_lock = threading.Lock()

@@ -15,88 +15,9 @@ from typing import Any
 from errors import AutoStockError, SettingsError
 from files import Disk
 from intents import LIVE, Intent, State
+from ledger_schema import MIGRATIONS, SCHEMA_VERSION
 from portfolio import Side
 
-_MIGRATIONS = (
-    # 0 → 1
-    """
-    CREATE TABLE issuances (
-        id INTEGER PRIMARY KEY,
-        key_mark TEXT NOT NULL,       -- hash of the app key
-        at REAL NOT NULL,             -- epoch seconds, before the request leaves; once it has ended, its end
-        cause TEXT NOT NULL,
-        outcome TEXT NOT NULL,        -- asked | issued | same token | the reason of a failure
-        token_mark TEXT               -- hash of the token that came
-    );
-    CREATE TABLE exchanges (
-        symbol TEXT PRIMARY KEY,
-        exchange TEXT NOT NULL        -- 나스닥, 뉴욕, 아멕스
-    );
-    CREATE TABLE facts (
-        name TEXT PRIMARY KEY,
-        value TEXT NOT NULL
-    );
-    """,
-    # 1 → 2
-    """
-    CREATE TABLE intents (
-        id INTEGER PRIMARY KEY,
-        session TEXT NOT NULL,        -- New York date
-        closes_at REAL NOT NULL,      -- epoch seconds, as all instants here
-        symbol TEXT NOT NULL,
-        exchange TEXT NOT NULL,
-        side TEXT NOT NULL,           -- 매수, 매도
-        quantity INTEGER NOT NULL,
-        limit_price TEXT NOT NULL,    -- USD, as sent
-        reason TEXT NOT NULL,
-        state TEXT NOT NULL,
-        created_at REAL NOT NULL,
-        sent_at REAL,
-        known TEXT NOT NULL,          -- JSON: date and number of what KIS listed before
-        number INTEGER,               -- KIS's order number
-        order_date TEXT NOT NULL,     -- KIS's date of it
-        answer TEXT NOT NULL,
-        filled INTEGER NOT NULL,
-        fill_price TEXT NOT NULL,     -- USD, average
-        looks INTEGER NOT NULL,
-        first_look_at REAL,
-        cancels INTEGER NOT NULL,
-        cancel_at REAL,
-        closed_at REAL,
-        ending TEXT NOT NULL,
-        krw_per_usd TEXT,
-        was_unknown INTEGER NOT NULL
-    );
-    CREATE INDEX intents_by_state ON intents (state);
-    CREATE INDEX intents_by_session ON intents (session);
-    CREATE INDEX intents_by_symbol ON intents (symbol);
-    CREATE TABLE fills (
-        id INTEGER PRIMARY KEY,       -- the order of the books: clocks may step
-        intent INTEGER NOT NULL REFERENCES intents (id),
-        at REAL NOT NULL,             -- when the fill was seen
-        quantity INTEGER NOT NULL,    -- shares more than before
-        price TEXT NOT NULL           -- USD, of these shares
-    );
-    CREATE TABLE corrections (
-        id INTEGER PRIMARY KEY,
-        after_fill INTEGER NOT NULL,  -- its place among the fills
-        at REAL NOT NULL,
-        symbol TEXT NOT NULL,
-        quantity INTEGER NOT NULL,    -- shares added to (+) or taken from (-) what counts as ours
-        price TEXT NOT NULL,          -- USD, average of added shares
-        reason TEXT NOT NULL
-    );
-    CREATE TABLE runs (
-        job TEXT PRIMARY KEY,
-        at REAL NOT NULL
-    );
-    CREATE TABLE days (
-        session TEXT PRIMARY KEY,     -- New York date
-        opening_value TEXT NOT NULL   -- USD, cash and shares
-    );
-    """,
-)
-SCHEMA_VERSION = len(_MIGRATIONS)
 OUTCOME_ASKED = "asked"  # an attempt whose answer nobody saw
 OUTCOME_ISSUED = "issued"
 
@@ -139,14 +60,15 @@ class Fill:
 class Ledger:
     """The small database. ``fault`` is None, or the reason why a memory stands in for the file."""
 
-    def __init__(self, path: Path, account_mark: str, disk: Disk | None = None) -> None:
+    def __init__(self, path: Path, account_mark: str, disk: Disk | None = None, *, read_only: bool = False) -> None:
+        """``read_only`` looks into the file of a daemon that may be running, and leaves it as it is."""
         disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
         self.fill_changes = 0  # grows with each write that changes what ``fills`` gives
         self._lock = threading.Lock()
         try:
-            self._db = _open(path, disk)
+            self._db = _open_to_read(path) if read_only else _open(path, disk)
             self._claim(account_mark)
         except (sqlite3.Error, OSError, LedgerUnreadable) as exc:
             self.fault = f"{type(exc).__name__}: {exc}"
@@ -160,7 +82,7 @@ class Ledger:
 
     def begin_issuance(self, key_mark: str, at: float, cause: str) -> int:
         """Write down that a token is about to be asked for. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             cursor = db.execute(
                 "INSERT INTO issuances (key_mark, at, cause, outcome) VALUES (?, ?, ?, ?)",
                 (key_mark, at, cause, OUTCOME_ASKED),
@@ -170,13 +92,13 @@ class Ledger:
 
     def end_issuance(self, number: int, at: float, outcome: str, token_mark: str | None = None) -> None:
         """Write down when and how an attempt ended. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             values = (at, outcome, token_mark, number)
             db.execute("UPDATE issuances SET at = ?, outcome = ?, token_mark = ? WHERE id = ?", values)
 
     def issuances(self, key_mark: str, most: int = 20) -> list[Issuance]:
         """The last attempts for this app key, newest first."""
-        rows = self._read(
+        rows = self.read(
             "SELECT at, cause, outcome, token_mark FROM issuances WHERE key_mark = ? ORDER BY id DESC LIMIT ?",
             (key_mark, most),
         )
@@ -186,11 +108,11 @@ class Ledger:
 
     def exchanges(self) -> dict[str, str]:
         """Symbol → exchange, as KIS once answered."""
-        return {str(symbol): str(exchange) for symbol, exchange in self._read("SELECT symbol, exchange FROM exchanges")}
+        return {str(symbol): str(exchange) for symbol, exchange in self.read("SELECT symbol, exchange FROM exchanges")}
 
     def remember_exchange(self, symbol: str, exchange: str) -> None:
         """Keep where a symbol is listed. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO exchanges (symbol, exchange) VALUES (?, ?)", (symbol, exchange))
 
     # intents
@@ -199,7 +121,7 @@ class Ledger:
         """Put a new intent on disk; it comes back with its number. Raises LedgerUnwritable."""
         row = _intent_row(intent)
         del row["id"]
-        with self._write() as db:
+        with self.writing() as db:
             cursor = db.execute(
                 f"INSERT INTO intents ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
             )
@@ -209,7 +131,7 @@ class Ledger:
     def save_intent(self, intent: Intent, now: float) -> None:
         """Put what became of an intent on disk, a new fill in the same step. Raises LedgerUnwritable."""
         row = _intent_row(intent)
-        with self._write() as db:
+        with self.writing() as db:
             before = db.execute("SELECT filled, fill_price FROM intents WHERE id = ?", (intent.id,)).fetchone()
             db.execute(
                 f"UPDATE intents SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
@@ -234,11 +156,11 @@ class Ledger:
                 where.append(f"{column} = ?")
                 values.append(value)
         sql = f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents WHERE {' AND '.join(where)} ORDER BY id"
-        return [_intent(row) for row in self._read(sql, tuple(values))]
+        return [_intent(row) for row in self.read(sql, tuple(values))]
 
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""
-        rows = self._read(
+        rows = self.read(
             "SELECT f.at, i.symbol, i.side, f.quantity, f.price, i.krw_per_usd, i.id, f.id, 0 FROM fills f "
             "JOIN intents i ON i.id = f.intent UNION ALL "
             "SELECT at, symbol, CASE WHEN quantity < 0 THEN ? ELSE ? END, ABS(quantity), price, NULL, NULL, "
@@ -252,7 +174,7 @@ class Ledger:
 
     def correct(self, at: float, symbol: str, quantity: int, price: Decimal, reason: str) -> None:
         """Add shares to what counts as ours, or take them away (adopt). Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(
                 "INSERT INTO corrections (after_fill, at, symbol, quantity, price, reason) "
                 "VALUES ((SELECT COALESCE(MAX(id), 0) FROM fills), ?, ?, ?, ?, ?)",
@@ -264,34 +186,34 @@ class Ledger:
 
     def last_run(self, job: str) -> float | None:
         """When a job last ran, epoch seconds."""
-        rows = self._read("SELECT at FROM runs WHERE job = ?", (job,))
+        rows = self.read("SELECT at FROM runs WHERE job = ?", (job,))
         return float(rows[0][0]) if rows else None
 
     def note_run(self, job: str, at: float) -> None:
         """Remember that a job runs now. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (job, at))
 
     def opening_value(self, session: str) -> Decimal | None:
         """What the account was worth when its day was first seen, USD."""
-        rows = self._read("SELECT opening_value FROM days WHERE session = ?", (session,))
+        rows = self.read("SELECT opening_value FROM days WHERE session = ?", (session,))
         return Decimal(rows[0][0]) if rows else None
 
     def note_opening_value(self, session: str, value: Decimal) -> None:
         """Remember it, once a day. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             db.execute("INSERT OR IGNORE INTO days VALUES (?, ?)", (session, str(value)))
 
     # facts
 
     def fact(self, name: str) -> str | None:
         """A remembered value, or None."""
-        rows = self._read("SELECT value FROM facts WHERE name = ?", (name,))
+        rows = self.read("SELECT value FROM facts WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
     def set_fact(self, name: str, value: str) -> None:
         """Remember a value under a name. Raises LedgerUnwritable."""
-        with self._write() as db:
+        with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
     def _claim(self, account_mark: str) -> None:
@@ -307,7 +229,8 @@ class Ledger:
             )
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, on the disk when the block ends. Raises LedgerUnwritable."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -318,7 +241,8 @@ class Ledger:
                     self._db.rollback()
                 raise LedgerUnwritable(f"{self.path.name}: {exc}") from exc
 
-    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query. Raises LedgerUnreadable."""
         with self._lock:
             try:
                 return self._db.execute(sql, values).fetchall()
@@ -392,6 +316,19 @@ def _open(path: Path, disk: Disk) -> sqlite3.Connection:
     return db
 
 
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.Error, also for a file of an older version: it is the daemon that brings it up to date."""
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema {version}, this program writes {SCHEMA_VERSION}")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
 def _check(db: sqlite3.Connection) -> None:
     verdict = db.execute("PRAGMA quick_check").fetchone()[0]
     if verdict != "ok":
@@ -404,4 +341,4 @@ def _migrate(db: sqlite3.Connection) -> None:
     if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"schema {version} is newer than this program ({SCHEMA_VERSION})")
     for step in range(version, SCHEMA_VERSION):
-        db.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")

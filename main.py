@@ -17,8 +17,10 @@ import requests
 
 from account import Account
 from adopt import run_adopt
+from alerts import Alert, alert
 from clock import Clock, SystemClock
 from config import Settings
+from diary import Diary
 from errors import AlreadyRunning, SettingsError
 from exchange_book import ExchangeBook
 from files import Disk
@@ -29,9 +31,13 @@ from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
 from logs import Redactor
 from market_hours import MarketHours
+from night_ledger import NightLedger
+from notify import Outside
 from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
+from report import show_report
+from reporter import Reporter
 from scheduler import TradingScheduler
 from stocks import WatchlistFile
 from strategy import Rules
@@ -61,11 +67,13 @@ def build(
     second_source: PriceSource | None = None,
     disk: Disk | None = None,
     point: Callable[[str], None] = lambda name: None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> TradingScheduler:
     """Make every part and hand it what it needs; the only place that knows them all.
 
     What is handed in here is all that a simulation may replace: time, the HTTP sessions, the second source, the disk.
-    ``point`` is told the name of each place where a crash would hurt most. Chance has no part in the daemon.
+    ``point`` is told the name of each place where a crash would hurt most, ``pulse`` is called after each working
+    minute. Chance has no part in the daemon.
     Nothing is asked of anybody here. Raises SettingsError for a watch list or a database that cannot be used.
     """
     clock = clock or SystemClock()
@@ -76,9 +84,10 @@ def build(
     stocks.current()
     ledger = Ledger(settings.database_file, settings.account_mark, disk)
     if ledger.fault:
-        logger.error(
-            "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다", settings.database_file.name, ledger.fault
-        )
+        text = "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다"
+        logger.error(text, settings.database_file.name, ledger.fault, extra=alert(Alert.DATABASE))
+    hours = MarketHours.for_settings(settings)
+    diary = Diary(NightLedger(ledger), hours, clock)
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
@@ -102,8 +111,8 @@ def build(
         stop,
         cache_seconds=settings.price_cache_seconds,
         batches=settings.kis_mode != "paper",  # multprice exists on real accounts only (protocol §6.4)
+        witness=diary,
     )
-    hours = MarketHours.for_settings(settings)
     kis = KISTrading(access, lambda: api.transport)
     account = Account(kis, api.recovery, clock)
     desk = OrderDesk(
@@ -117,7 +126,8 @@ def build(
         point=point,
     )
     strategy = load_strategy(settings.strategy, Rules.from_settings(settings))
-    trader = Trader(settings, api, account, desk, ledger, strategy, hours, stocks, clock, stop)
+    trader = Trader(settings, api, account, desk, ledger, strategy, hours, stocks, clock, stop, diary)
+    reporter = Reporter(settings.report_dir, api, account, desk, ledger, diary, hours, stocks, clock, disk)
     return TradingScheduler(
         settings,
         clock,
@@ -128,8 +138,11 @@ def build(
         hours=hours,
         stocks=stocks,
         trader=trader,
+        diary=diary,
+        reporter=reporter,
         disk=disk,
         point=point,
+        pulse=pulse,
     )
 
 
@@ -162,6 +175,8 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = Settings.load(os.environ, Path(".env"))
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
+    if arguments.command == "report":
+        return show_report(settings, SystemClock(), day=arguments.date, show=arguments.open)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
         with closing(daemon):
@@ -184,8 +199,10 @@ def process(settings: Settings, *, asks: bool) -> Iterator[tuple[Settings, dict[
     try:
         redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
         start_logging(settings, clock, redactor)
-        with nullcontext() if asks else signals_set(stop), world(settings, clock) as settings:
-            yield settings, {"clock": clock, "stop": stop, "redactor": redactor}
+        urls, ping_url = ((), None) if asks else (settings.notify_urls, settings.healthcheck_url)
+        outside = Outside(urls, ping_url, clock, redactor)
+        with outside, nullcontext() if asks else signals_set(stop), world(settings, clock) as settings:
+            yield settings, {"clock": clock, "stop": stop, "redactor": redactor, "pulse": outside.pulse}
     finally:
         lock.release()
 
@@ -194,9 +211,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
-    commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
+    commands.add_parser("demo", help="가상 시계로 이틀 밤을 돌리고 보고서까지 보인다 (1분 이내)")
     trades = commands.add_parser("trades", help="거래 내역을 보인다")
     trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
+    report = commands.add_parser("report", help="아침 보고서를 만들어 보인다 (KIS에 묻지 않는다)")
+    report.add_argument("--date", metavar="YYYY-MM-DD", help="뉴욕 날짜 (쓰지 않으면 마지막으로 끝난 장)")
+    report.add_argument("--open", action="store_true", help="브라우저로 연다")
     adopt = commands.add_parser("adopt", help="KIS의 상태를 장부로 받아들인다 (보이고, 묻고, 옛 파일을 남긴다)")
     adopt.add_argument("--own", default="", metavar="종목,종목", help="KIS에 있는 주식 전부를 데몬의 것으로 볼 종목")
     adopt.add_argument("--yes", action="store_true", help="묻지 않는다")

@@ -14,6 +14,7 @@ from datetime import date
 from decimal import Decimal
 
 from account import Account, OrderList
+from alerts import Alert, alert
 from clock import Clock
 from errors import AutoStockError, KISError, KISRefusal, NoAnswer, Stopping
 from intents import (
@@ -292,7 +293,7 @@ class OrderDesk:
         logger.info("[ORDER] %s 취소 요청 (주문번호 %d, 미체결 %d주)", _words(intent), number, left)
         if intent.cancels + 1 == MOST_CANCELS:
             text = "[ORDER] %s 취소가 되지 않습니다 (%d번): 지켜보다가 마감 직전에 다시 취소합니다"
-            logger.error(text, _words(intent), MOST_CANCELS)
+            logger.error(text, _words(intent), MOST_CANCELS, extra=alert(Alert.AMBIGUOUS_ORDER, intent.id))
         self._point("before_cancel")
         try:
             self._recovery.call(
@@ -329,7 +330,8 @@ class OrderDesk:
             self._ledger.save_intent(intent, self._now())
         except LedgerUnwritable as exc:
             if not self._unsaved:
-                logger.critical("장부를 쓸 수 없습니다 (%s): 쓸 수 있을 때까지 새 주문을 내지 않습니다", exc)
+                text = "장부를 쓸 수 없습니다 (%s): 쓸 수 있을 때까지 새 주문을 내지 않습니다"
+                logger.critical(text, exc, extra=alert(Alert.DATABASE))
             self._unsaved[intent.id] = intent
         else:
             self._unsaved.pop(intent.id, None)
@@ -363,6 +365,8 @@ _LINES = {
     ),
 }
 
+_ALERTS = {State.UNKNOWN: Alert.UNKNOWN_ORDER, State.AMBIGUOUS: Alert.AMBIGUOUS_ORDER}
+
 
 def _say(before: Intent | None, after: Intent) -> None:
     """One line for each thing that happens to an order."""
@@ -370,7 +374,10 @@ def _say(before: Intent | None, after: Intent) -> None:
         logger.info("[ORDER] %s 주문내역에서 확인됨 (주문번호 %d)", _words(after), after.number)
     if before is not None and after.filled > before.filled:
         fill = f"{after.filled}/{after.quantity}주 @ ${after.fill_price:.4f}"
-        logger.info("[ORDER] %s 체결 %s", _words(after), fill)
+        marked = alert(Alert.ORDER_FILLED, f"{after.id} {after.filled}")
+        logger.info("[ORDER] %s 체결 %s", _words(after), fill, extra=marked)
     if after.state in _LINES and (before is None or before.state is not after.state):
         level, line = _LINES[after.state]
-        logger.log(level, "[ORDER] %s", line.format(order=_words(after), **vars(after)))
+        kind = _ALERTS.get(after.state)
+        extra = alert(kind, after.id) if kind else None
+        logger.log(level, "[ORDER] %s", line.format(order=_words(after), **vars(after)), extra=extra)

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from errors import NoAnswer
-from quotes import parse_price
+from quotes import Quote, parse_price
 
 EXCHANGE_NAMES = {"NASD": "나스닥", "NYSE": "뉴욕", "AMEX": "아멕스", "NAS": "나스닥", "NYS": "뉴욕", "AMS": "아멕스"}
 
@@ -174,6 +174,18 @@ def _merged(one: Position | None, other: Position) -> Position:
     quantity = one.quantity + other.quantity
     cost = one.average_price * one.quantity + other.average_price * other.quantity
     return Position(one.symbol, one.exchange, quantity, one.sellable + other.sellable, cost / quantity, one.price)
+
+
+def value_of(positions: Mapping[str, Position], quotes: Mapping[str, Quote | None]) -> Decimal | None:
+    """What the shares are worth, USD, at our quotes, else at KIS's own prices; None while one has no price."""
+    total = Decimal(0)
+    for symbol, position in positions.items():
+        quote = quotes.get(symbol)
+        price = quote.price if quote else position.price
+        if price is None:
+            return None
+        total += price * position.quantity
+    return total
 
 
 @dataclass(frozen=True)

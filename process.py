@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from alerts import Alert, alert
 from clock import Clock
 from config import Settings
 from errors import SettingsError
@@ -90,6 +91,7 @@ def signals_set(stop: threading.Event) -> Iterator[None]:
 def _take_signals(here: socket.socket, stop: threading.Event) -> None:
     while here.recv(1):
         stop.set()
+        logger.info("종료 신호를 받았습니다: 하던 일을 마치고 끝냅니다", extra=alert(Alert.STOPPED))
 
 
 @contextmanager
@@ -115,11 +117,13 @@ def greet(settings: Settings) -> None:
     """Say what this is and what to do next."""
     for warning in settings.warnings:
         logger.warning("%s", warning)
+    started = alert(Alert.STARTED)
     if settings.kis_mode == "sim":
-        logger.info("모의 시장(sim)입니다: 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
+        logger.info("모의 시장(sim)입니다: 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.", extra=started)
         logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
         logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
     elif settings.kis_mode == "paper":
-        logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:])
+        logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:], extra=started)
     else:
-        logger.warning("실전(real) 계좌 ****%s로 시작합니다: 실제 돈이 움직입니다.", settings.cano[-4:])
+        text = "실전(real) 계좌 ****%s로 시작합니다: 실제 돈이 움직입니다."
+        logger.warning(text, settings.cano[-4:], extra=started)

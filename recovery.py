@@ -8,10 +8,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from alerts import Alert, alert
 from clock import Clock
-from errors import BrokersNotMade, KISError, KISRefusal, RateLimited, Stopping, TokenRejected, TokenUnavailable
+from errors import (
+    BrokersNotMade,
+    KISError,
+    KISRefusal,
+    NoAnswer,
+    RateLimited,
+    Stopping,
+    TokenRejected,
+    TokenUnavailable,
+)
 from logs import Repeats
 from token_manager import USABLE, TokenManager
 
@@ -33,6 +43,18 @@ class Recovered:
     seconds: float
 
 
+class Witness(Protocol):
+    """Is told what the morning report will tell; never raises."""
+
+    def note_trouble(self, error: KISError) -> None:
+        """A call to KIS failed."""
+        ...
+
+    def note_recovery(self, done: Recovered) -> None:
+        """A recovery worked."""
+        ...
+
+
 class Recovery:
     """Calls KIS under a token, and mends the token once when KIS names it as the trouble. Safe for threads."""
 
@@ -43,12 +65,14 @@ class Recovery:
         clock: Clock,
         stop: threading.Event,
         repeats: Repeats,
+        witness: Witness,
     ) -> None:
         self._tokens = tokens
         self._reinitialize = reinitialize
         self._clock = clock
         self._stop = stop
         self._repeats = repeats
+        self._witness = witness
         self._lock = threading.Lock()
         self._known_mark = tokens.mark  # the token the brokers were last made for
         self._said_waiting = False
@@ -109,7 +133,11 @@ class Recovery:
         while True:
             try:
                 answer = ask()
+            except NoAnswer as exc:
+                self._witness.note_trouble(exc)
+                raise
             except KISRefusal as exc:
+                self._witness.note_trouble(exc)
                 self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}", exc)
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
@@ -138,7 +166,7 @@ class Recovery:
                 self._reinitialize()
             except (KISError, BrokersNotMade) as exc:
                 self._said_waiting = True
-                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc)
+                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc, extra=alert(Alert.RECOVERY_FAILED))
                 raise TokenUnavailable("자동 복구 실패", self._tokens.wait_seconds()) from exc
             self._note_success(name, started)
             return True
@@ -167,6 +195,7 @@ class Recovery:
         self.count += 1
         took = self._clock.monotonic() - started
         self.done.append(Recovered(self._clock.now().timestamp(), name, took))
+        self._witness.note_recovery(self.done[-1])
 
     def _give_up(self, mark: str) -> None:
         """KIS refuses what it has just issued: another issuance would not help."""
@@ -175,7 +204,8 @@ class Recovery:
                 self._tokens.refuse(mark)
                 self._tokens.hold_off()
                 self._said_waiting = True
-                logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)")
+                text = "[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)"
+                logger.error(text, extra=alert(Alert.TOKEN_REFUSED))
 
     def _say(self, name: str, text: str, refusal: KISRefusal) -> None:
         """Folded, unless it begins a recovery: that block is written whole."""

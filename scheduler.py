@@ -7,9 +7,13 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
+import timetable
+from alerts import Alert, alert
 from clock import KST, Clock
 from config import Settings
+from diary import Diary
 from errors import BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from files import Disk
 from kis_api import KISAPIClient
@@ -17,11 +21,13 @@ from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
 from quotes import format_price
+from reporter import Reporter
 from status import VERSION, Status, iso, write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
 from token_manager import TokenManager, TokenState
 from trader import BUY, Trader
+from working import is_working
 
 logger = logging.getLogger("main")  # the life of the process has one name in the log
 
@@ -29,6 +35,7 @@ TICK = 5.0  # seconds; the longest wait, so that a suspend or a step of the cloc
 JUMP = 10.0  # seconds by which the wall clock may leave the steady one in a turn
 STALL = 60.0  # seconds that a turn may last longer than it was meant to before it counts as a suspend
 STATUS_LINE_MINUTES = 5
+DIARY_MINUTES = 5
 FOLLOW_SECONDS = 30  # between reads of KIS's orders while one of ours has not ended
 TRADE_SECONDS = 10  # between looks whether a pass is due
 GRID_TOLERANCE = 1.0  # seconds; a check and a re-init due at the same instant are one event
@@ -50,8 +57,11 @@ class TradingScheduler:
         hours: MarketHours,
         stocks: WatchlistFile,
         trader: Trader,
+        diary: Diary,
+        reporter: Reporter,
         disk: Disk,
         point: Callable[[str], None],
+        pulse: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -62,8 +72,11 @@ class TradingScheduler:
         self.hours = hours
         self.stocks = stocks
         self.trader = trader
+        self.diary = diary
+        self.reporter = reporter
         self._disk = disk
         self._point = point
+        self._pulse = pulse
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
@@ -110,12 +123,14 @@ class TradingScheduler:
     def close(self) -> None:
         """Leave in good order."""
         guarded(self.write_status)()
+        guarded(self.diary.flush)()
         self.api.close()
         self.ledger.close()
-        logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()))
+        logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()), extra=alert(Alert.STOPPED))
 
     def _fill_timetable(self) -> None:
         every, settings = self.table.every, self.settings
+        guarded = partial(timetable.guarded, note_failure=self.diary.note_failure)  # noted for the report as well
         every(settings.token_check_minutes).minutes.do(guarded(self.check_and_refresh_token)).tag(TOKEN_CHECK)
         every(settings.broker_reinit_hours).hours.do(guarded(self.reinitialize_on_the_grid))
         every(settings.watch_interval_seconds).seconds.do(guarded(self.watch_in_session))
@@ -123,6 +138,9 @@ class TradingScheduler:
         every(TRADE_SECONDS).seconds.do(guarded(self.trader.trade_if_due))
         every(STATUS_LINE_MINUTES).minutes.do(guarded(self.log_status))
         every(1).minutes.do(guarded(self.write_status))
+        every(1).minutes.do(guarded(self.pulse_if_working))
+        every(1).minutes.do(guarded(self.reporter.report_if_due))
+        every(DIARY_MINUTES).minutes.do(guarded(self.diary.flush))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""
@@ -216,7 +234,7 @@ class TradingScheduler:
     def _say_renewal_failed(self, reason: str) -> None:
         line = self._repeats.admit("토큰", f"[TOKEN_CHECK] ❌ 토큰 재발급 실패: {reason}")
         if line:
-            logger.error("%s", line)
+            logger.error("%s", line, extra=alert(Alert.TOKEN_REFUSED))
 
     def reinitialize_on_the_grid(self) -> None:
         """The periodic re-init, unless the check of the same instant has done it or will try it again."""
@@ -280,6 +298,20 @@ class TradingScheduler:
             self.tokens.state().value,
             _hours_minutes(self.tokens.remaining()),
         )
+
+    def pulse_if_working(self) -> None:
+        """Tell the world of a minute of work; silence will tell of the others."""
+        now, settings = self.clock.now(), self.settings
+        session = self.hours.session(now)
+        if is_working(
+            now,
+            session.open if session else None,
+            self.api.last_good_at,
+            timedelta(seconds=settings.watch_interval_seconds),
+            self._token_checked_at,
+            timedelta(minutes=settings.token_check_minutes),
+        ):
+            self._pulse()
 
     def write_status(self) -> None:
         """status.json, for whoever looks from outside."""

@@ -15,11 +15,13 @@ from typing import Any
 
 import schedule
 
+from alerts import Alert, alert
 from clock import Clock
 from errors import Stopping
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 3  # failures of a job in a row before the owner is told
 _ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
 
 
@@ -87,16 +89,25 @@ class Timetable(schedule.Scheduler):
             super().run_pending()
 
 
-def guarded(job: Callable[[], Any]) -> Callable[[], None]:
-    """Log what ``job`` raises with its traceback, so that the loop goes on and the job runs again next time."""
+def guarded(job: Callable[[], Any], note_failure: Callable[[str], None] = lambda name: None) -> Callable[[], None]:
+    """Log what ``job`` raises with its traceback, so that the loop goes on and the job runs again next time.
+
+    From the third failure in a row on it is an alert.
+    """
+    failures = 0
 
     @wraps(job)
     def run() -> None:
+        nonlocal failures
         try:
             job()
+            failures = 0
         except Stopping:
             logger.debug("%s: 종료 요청으로 중단", job.__name__)
         except Exception:
-            logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__)
+            failures += 1
+            marked = alert(Alert.JOB_FAILING, job.__name__) if failures >= PATIENCE else None
+            logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__, extra=marked)
+            note_failure(job.__name__)
 
     return run

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from account import Account, OrderList
+from alerts import Alert, alert
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from errors import AutoStockError, KISError, KISRefusal, PriceUnknown, Stopping
+from diary import Diary
+from errors import AutoStockError, KISError, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
@@ -21,7 +23,7 @@ from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from order_desk import OrderDesk, OrderNotPossible, Ticket
-from portfolio import Cash, Position, Side
+from portfolio import Cash, Position, Side, value_of
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
 from strategy import FEE_MARGIN, WHOLE_PASS, BuyView, Holding, OrderWish, Plan, SellView, Strategy, format_limit
@@ -31,7 +33,6 @@ logger = logging.getLogger(__name__)
 QUOTE_AGE = 60.0  # seconds; an older price opens and closes nothing
 RETRY = 60.0  # seconds until a pass that could not read comes again
 COOL_DOWN = 15 * 60.0  # seconds after a refusal in which the same is not sent again
-CASH_TRIES = 3  # symbols to ask the cash for
 FARTHEST_LIMIT = Decimal("0.03")  # of the price; whatever strategy asked for it
 HALTED = "HALT 파일"
 BUY, SELL, STOP_LOSS = "매수", "매도", "손절"  # the passes, as the log and the database name them
@@ -39,6 +40,10 @@ BUY, SELL, STOP_LOSS = "매수", "매도", "손절"  # the passes, as the log an
 
 class Skip(AutoStockError):
     """This pass does nothing; the message is the Korean reason."""
+
+
+class Protected(Skip):
+    """A protection holds purchases back: the owner wants to know."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Trader:
         stocks: WatchlistFile,
         clock: Clock,
         stop: threading.Event,
+        diary: Diary,
     ) -> None:
         self._settings = settings
         self._api = api
@@ -76,6 +82,7 @@ class Trader:
         self._stocks = stocks
         self._clock = clock
         self._stop = stop
+        self._diary = diary
         self._repeats = Repeats(clock)
         self._reasons: dict[str, Mapping[str, str]] = {}
         self._halted = False
@@ -162,6 +169,7 @@ class Trader:
                 self._note_run(job)
         except LedgerError as exc:
             self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
+        self._diary.note_reasons(job, self.why(job))
         self.last_pass_at = self._clock.now()
 
     def _note_run(self, job: str) -> None:
@@ -175,7 +183,8 @@ class Trader:
             act()
         except (Skip, OrderNotPossible) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            self._say(job, f"[{job}] 건너뜀: {exc}")
+            marked = alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
+            self._say(job, f"[{job}] 건너뜀: {exc}", marked)
         except (KISError, LedgerError, PriceUnknown) as exc:
             self._note_reasons(job, {WHOLE_PASS: str(exc)})
             self._say(job, f"[{job}] 건너뜀: {exc}")
@@ -219,7 +228,8 @@ class Trader:
         if halted != self._halted:
             self._halted = halted
             state = "있는 동안 새로 사지 않습니다" if halted else "없어져 다시 삽니다"
-            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state)
+            marked = alert(Alert.PROTECTION, f"HALT {halted}")
+            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state, extra=marked)
         return halted
 
     def _buy(self, session: Session) -> None:
@@ -238,7 +248,7 @@ class Trader:
         if self.is_halted():
             raise Skip(HALTED)
         if reason := self._desk.distrust():
-            raise Skip(reason)
+            raise Protected(reason)
         if self._too_late(session):
             raise Skip("마감이 가까움")
 
@@ -247,45 +257,33 @@ class Trader:
         for symbol, quantity in picture.books.quantities.items():
             held = picture.positions[symbol].quantity if symbol in picture.positions else 0
             if held < quantity:
-                raise Skip(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
+                raise Protected(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
 
     def _cash(self, watchlist: Watchlist, quotes: Mapping[str, Quote]) -> Cash:
         """What may be spent, less what unsettled purchases may still take. Raises KISError, PriceUnknown."""
         known = [quotes[symbol] for symbol in watchlist.watch_list if symbol in quotes]
         if not known:
             raise PriceUnknown("관심 종목의 KIS 시세가 없음")  # comes again in a minute: nothing was decided
-        cash = self._first_cash(known)
+        cash = self._account.first_cash(known)
         if cash.krw_per_usd is not None:
             self._ledger.set_fact("krw_per_usd", str(cash.krw_per_usd))
         return replace(cash, usd=max(Decimal(0), cash.usd - self._desk.unsettled_cost()))
-
-    def _first_cash(self, quotes: Sequence[Quote]) -> Cash:
-        """KIS tells the cash for a symbol only; one that may not be traded must not hide it. Raises KISError."""
-        for number, quote in enumerate(quotes, start=1):
-            try:
-                return self._account.cash(quote.exchange or "나스닥", quote.symbol, quote.price)
-            except KISRefusal:
-                if number == min(CASH_TRIES, len(quotes)):
-                    raise
-        raise AssertionError("there is at least one quote")
 
     def _check_loss(self, session: Session, cash: Decimal, picture: Picture, quotes: Mapping[str, Quote]) -> None:
         """The day's loss against its opening value. Raises Skip."""
         limit, day = self._settings.daily_loss_limit_pct, session.date.isoformat()
         if self._ledger.fact(f"loss {day}"):
-            raise Skip(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
-        worth = cash + self._desk.reserved()
-        for symbol, position in picture.positions.items():
-            price = quotes[symbol].price if symbol in quotes else position.price
-            if price is None:
-                logger.debug("%s 시세를 몰라 계좌 가치를 재지 않습니다", symbol)
-                return
-            worth += price * position.quantity
+            raise Protected(f"오늘 손실 한도 {limit}%에 닿아 더 사지 않음")
+        shares = value_of(picture.positions, quotes)
+        if shares is None:
+            logger.debug("시세를 모르는 종목이 있어 계좌 가치를 재지 않습니다")
+            return
+        worth = cash + self._desk.reserved() + shares
         self._ledger.note_opening_value(day, worth)
         opening = self._ledger.opening_value(day) or worth
         if limit > 0 and opening > 0 and (opening - worth) * 100 >= opening * limit:
             self._ledger.set_fact(f"loss {day}", str(worth))
-            raise Skip(f"오늘 손실 한도 {limit}%: 시작 ${opening:,.2f}, 지금 ${worth:,.2f}")
+            raise Protected(f"오늘 손실 한도 {limit}%: 시작 ${opening:,.2f}, 지금 ${worth:,.2f}")
 
     def _buy_view(self, watchlist: Watchlist, picture: Picture, quotes: Mapping[str, Quote], cash: Decimal) -> BuyView:
         return BuyView(
@@ -413,10 +411,14 @@ class Trader:
         counted = [intent for intent in today if intent.counts]
         most, usd = self._settings.max_buy_orders_per_day, self._settings.max_buy_usd_per_day
         if most and len(counted) >= most:
-            return f"하루 매수 {most}건 한도"
+            return self._capped(f"하루 매수 {most}건 한도")
         if usd and sum((i.spent for i in counted), Decimal(0)) + wish.limit * wish.quantity > usd:
-            return f"하루 매수 ${usd} 한도"
+            return self._capped(f"하루 매수 ${usd} 한도")
         return None
+
+    def _capped(self, cap: str) -> str:
+        self._say("한도", f"[{BUY}] {cap}에 닿아 오늘은 더 사지 않습니다", alert(Alert.PROTECTION, cap))
+        return cap
 
     def _rate(self) -> Decimal | None:
         """KIS's last exchange rate; every buy pass asks for it."""
@@ -440,10 +442,10 @@ class Trader:
         text = " · ".join(why if symbol == WHOLE_PASS else f"{symbol} {why}" for symbol, why in reasons.items())
         logger.info("[%s] 주문 %d건%s", job, sent, f" ({text})" if text else "")
 
-    def _say(self, key: str, text: str) -> None:
+    def _say(self, key: str, text: str, marked: Mapping[str, object] | None = None) -> None:
         line = self._repeats.admit(key, text)
         if line:
-            logger.warning("%s", line)
+            logger.warning("%s", line, extra=marked)
 
 
 def _with_fees(wish: OrderWish) -> Decimal:

@@ -356,17 +356,24 @@ def test_P02_a_signal_lets_an_order_in_flight_be_finished_and_recorded(start, br
 # two days in seconds
 
 
-def test_the_demo_shows_two_days_and_a_summary(start):
+def test_the_demo_shows_two_nights_a_summary_and_the_last_report(start, tmp_path):
     status, console = ended(start, "demo")
 
     assert status == 0
     assert console.count("✅ 주기적 재초기화 성공") == 8
-    assert console.count("✅ 자동 복구 성공") == 3
+    assert console.count("✅ 자동 복구 성공") == 2
     assert console.count("토큰 변경 감지") == 1
     assert "[FALLBACK]" in console
     assert "2026-11-23 22:00:00" in console
     assert "2026-11-25 22:00:00" in console
     assert "데모 요약" in console
+    assert console.count("[REPORT]") == 2
+    ending = console[console.index("데모 요약") :]
+    page = tmp_path / "demo" / "report" / "2026-11-24.html"
+    assert page.exists()
+    assert "2026-11-24(화) 밤의 보고서" in ending
+    assert str(page) in ending
+    assert re.search(r"매수 +\w+ \d+주.*\n매도 +\w+ \d+주", ending)
     for word in ("결과 불명", "주문내역에서 확인됨", "취소 요청", "매도 "):
         assert word in console
     assert not re.search(r"Traceback|\[JOB\]|\[FAIL\]", console)

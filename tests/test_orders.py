@@ -947,11 +947,11 @@ def test_P18_a_broken_database_means_quotes_without_orders(shop, log):
 
 
 def test_P18_an_older_database_is_brought_up_to_date(tmp_path):
-    from ledger import _MIGRATIONS
+    from ledger_schema import MIGRATIONS
 
     path = tmp_path / "autostock-sim.db"
     old = sqlite3.connect(path)
-    old.executescript(_MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
     old.execute("INSERT INTO exchanges VALUES ('SOUN', '나스닥')")
     old.commit()
     old.close()

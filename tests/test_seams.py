@@ -24,6 +24,7 @@ DISK = {
     "yahoo": "the folder of yfinance's cache",
     "adopt": "the owner's command: the old database is kept",
     "demo": "its own folder",
+    "reporter": "the folder of the reports",
 }
 NOBODY: dict[str, str] = {}
 
@@ -36,7 +37,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     **dict.fromkeys(("random", "secrets", "uuid", "os.urandom"), NOBODY),
     "schedule": {"timetable": "on our clock"},
     # threads and processes
-    "threading.Thread": {"clock": "calls that are bounded", "process": "takes the signals"},
+    "threading.Thread": {"clock": "calls that are bounded", "process": "takes the signals", "outbox": "sends alerts"},
     "signal": {"process": "the signals of the process"},
     **dict.fromkeys(("asyncio", "concurrent", "multiprocessing", "subprocess"), NOBODY),
     "importlib": {"strategy_loader": "the owner's strategy"},
@@ -45,6 +46,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         **SPEAKS_HTTP,
         "kis_broker": "stands in mojito's module under that name",
         "main": "the type of a seam",
+        "notify": "the ping of a working daemon, in the alerts' own thread",
         "demo": "hands in sessions without sockets",
     },
     "urllib3": SPEAKS_HTTP,
@@ -56,7 +58,11 @@ ALLOWED: dict[str, dict[str, str]] = {
     **dict.fromkeys(("http", "urllib.request", "smtplib"), NOBODY),
     # the disk
     "a file is written": DISK,
-    "sqlite3.connect": {"files": "the seam itself", "adopt": "copies the old database beside it"},
+    "sqlite3.connect": {
+        "files": "the seam itself",
+        "adopt": "copies the old database beside it",
+        "ledger": "a reader beside the daemon that writes",
+    },
     "tempfile": {"files": "writes beside and swaps in", "demo": "its folder"},
     "shutil": {"adopt": "moves a broken database away", "demo": "clears its folder"},
     # who knows that it is simulated
