@@ -233,6 +233,11 @@ class Ledger:
         sql = f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents WHERE {' AND '.join(where)} ORDER BY id"
         return [_intent(row) for row in self._read(sql, tuple(values))]
 
+    def last_intent(self) -> Intent | None:
+        """The newest of all intents."""
+        rows = self._read(f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents ORDER BY id DESC LIMIT 1")
+        return _intent(rows[0]) if rows else None
+
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""
         rows = self._read(

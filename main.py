@@ -33,6 +33,7 @@ from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
 from scheduler import TradingScheduler
+from status_view import show_status
 from stocks import WatchlistFile
 from strategy import Rules
 from strategy_loader import load_strategy
@@ -157,6 +158,8 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = Settings.load(os.environ, Path(".env"))
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
+    if arguments.command == "status":
+        return show_status(settings, SystemClock(), watch=arguments.watch, as_json=arguments.json)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
         with closing(daemon):
@@ -190,6 +193,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
     commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
+    status = commands.add_parser("status", help="데몬이 일하고 있는지, 왜 사지 않았는지 보인다")
+    status.add_argument("--watch", action="store_true", help="Ctrl+C까지 2초마다 다시 보인다")
+    status.add_argument("--json", action="store_true", help="프로그램이 읽을 JSON으로")
     trades = commands.add_parser("trades", help="거래 내역을 보인다")
     trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
     adopt = commands.add_parser("adopt", help="KIS의 상태를 장부로 받아들인다 (보이고, 묻고, 옛 파일을 남긴다)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,11 +16,12 @@ from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
 from quotes import format_price
-from status import VERSION, Status, iso, write_status
+from status import write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
 from token_manager import TokenManager, TokenState
-from trader import BUY, Trader
+from trader import Trader
+from vitals import status_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,10 @@ class TradingScheduler:
         self._started = clock.monotonic()
         self._reinit_period = settings.broker_reinit_hours * 3600
         self._next_reinit = self._started + self._reinit_period
-        self._reinit_failed = False
+        self.reinit_failed = False
         self.periodic_reinits = 0
-        self._brokers_made_at = clock.now()
-        self._token_checked_at = clock.now()
+        self.brokers_made_at = clock.now()
+        self.token_checked_at = clock.now()
         self._token_was_checked = False
         self._clock_offset = self._offset()
 
@@ -109,7 +109,7 @@ class TradingScheduler:
 
     def close(self) -> None:
         """Leave in good order."""
-        guarded(self.write_status)()
+        guarded(self._write_last_status)()
         self.api.close()
         self.ledger.close()
         logger.info("종료합니다 (가동 %s)", _hours_minutes(self._uptime()))
@@ -147,7 +147,7 @@ class TradingScheduler:
     def check_and_refresh_token(self) -> None:
         """See that token and brokers are good for the time until the next check; say what was seen."""
         first, self._token_was_checked = not self._token_was_checked, True
-        self._token_checked_at = self.clock.now()
+        self.token_checked_at = self.clock.now()
         try:
             unchanged = self._review_token(first)
         except KISError as exc:
@@ -210,7 +210,7 @@ class TradingScheduler:
         except BrokersNotMade as exc:
             logger.error("[TOKEN_CHECK] ❌ 브로커 재초기화 실패: %s", exc)
             return
-        self._brokers_made_at = self.clock.now()
+        self.brokers_made_at = self.clock.now()
         logger.info("[TOKEN_CHECK] ✅ 브로커 재초기화 성공")
 
     def _say_renewal_failed(self, reason: str) -> None:
@@ -220,7 +220,7 @@ class TradingScheduler:
 
     def reinitialize_on_the_grid(self) -> None:
         """The periodic re-init, unless the check of the same instant has done it or will try it again."""
-        if self._reinit_due() and not self._reinit_failed:
+        if self._reinit_due() and not self.reinit_failed:
             self._reinitialize_periodically()
 
     def _reinit_due(self) -> bool:
@@ -231,12 +231,12 @@ class TradingScheduler:
         try:
             self.api.reinitialize_brokers()
         except BrokersNotMade as exc:
-            self._reinit_failed = True
+            self.reinit_failed = True
             logger.error("[TOKEN_CHECK] ❌ 주기적 재초기화 실패: %s", exc)
             return
-        self._reinit_failed = False
+        self.reinit_failed = False
         self.periodic_reinits += 1
-        self._brokers_made_at = self.clock.now()
+        self.brokers_made_at = self.clock.now()
         while self._reinit_due():
             self._next_reinit += self._reinit_period
         logger.info("[TOKEN_CHECK] ✅ 주기적 재초기화 성공")
@@ -281,37 +281,17 @@ class TradingScheduler:
             _hours_minutes(self.tokens.remaining()),
         )
 
-    def write_status(self) -> None:
+    def write_status(self, *, stopped: bool = False) -> None:
         """status.json, for whoever looks from outside."""
         try:
-            write_status(self.settings.status_file, self._status(), self._disk)
+            write_status(self.settings.status_file, status_of(self, stopped=stopped), self._disk)
         except OSError as exc:
             line = self._repeats.admit("상태", f"{self.settings.status_file.name} 저장 실패 ({exc.strerror})")
             if line:
                 logger.warning("%s", line)
 
-    def _status(self) -> Status:
-        good, token = self.api.last_good, self.tokens.token
-        return Status(
-            version=VERSION,
-            mode=self.settings.kis_mode,
-            pid=os.getpid(),
-            written_at=str(iso(self.clock.now())),
-            started_at=str(iso(self.started_at)),
-            market_open=self.hours.is_open(self.clock.now()),
-            last_quote_at=iso(self.api.last_good_at),
-            last_quote_symbol=good.symbol if good else None,
-            last_quote_source=good.source if good else None,
-            quotes=dict(self.api.counts),
-            token_checked_at=iso(self._token_checked_at),
-            token_state=self.tokens.state().value,
-            token_expires_at=iso(token.expires_at) if token else None,
-            brokers_made_at=str(iso(self._brokers_made_at)),
-            recoveries=self.api.recovery.count,
-            balance_read_at=iso(self.trader.balance_read_at),
-            strategy_pass_at=iso(self.trader.last_pass_at),
-            why_nothing_bought=dict(self.trader.why(BUY)),
-        )
+    def _write_last_status(self) -> None:
+        self.write_status(stopped=True)
 
 
 def _hours_minutes(span: timedelta) -> str:

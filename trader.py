@@ -84,7 +84,10 @@ class Trader:
         self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
         self._not_before: dict[str, float] = {}
         self.last_pass_at: datetime | None = None
+        self.last_pass = ""  # its name
         self.balance_read_at: datetime | None = None
+        self.balance_wanted = False  # the last attempt to read it has not succeeded
+        self.held = 0  # positions at that read
 
     # the jobs
 
@@ -157,7 +160,7 @@ class Trader:
                 self._note_run(job)
         except LedgerError as exc:
             self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
-        self.last_pass_at = self._clock.now()
+        self.last_pass_at, self.last_pass = self._clock.now(), job
 
     def _note_run(self, job: str) -> None:
         """The pass counts as run: before its first order leaves, or at its end. Raises LedgerUnwritable."""
@@ -183,10 +186,11 @@ class Trader:
 
     def _look(self, session: Session) -> Picture:
         """Complete reads of orders and positions; what they settle is settled first. Raises KISError."""
+        self.balance_wanted = True
         orders = self._desk.look(session.date)
         assert orders is not None
         positions = self._account.positions()
-        self.balance_read_at = self._clock.now()
+        self.balance_wanted, self.balance_read_at, self.held = False, self._clock.now(), len(positions)
         return Picture(orders, positions, self._books())
 
     def _books(self) -> Books:
