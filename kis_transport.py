@@ -125,12 +125,16 @@ class ServerClock:
 
     def offset(self) -> float:
         """Seconds to add to our clock, to the second; 0 where KIS has never said."""
+        return self.told() or 0.0
+
+    def told(self) -> float | None:
+        """The same, but None where KIS has never said."""
         if self._heard is None:
-            return 0.0
+            return None
         try:
             return parsedate_to_datetime(self._heard[0]).timestamp() - self._heard[1]
         except (ValueError, TypeError):
-            return 0.0
+            return None
 
 
 class KISTransport:
@@ -201,6 +205,10 @@ class KISTransport:
             raise NoAnswer("연결 시간 초과") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             raise _network_error(exc) from None
+
+    def server_offset(self) -> float | None:
+        """Seconds by which KIS's clock is ahead of ours; None where it has never said."""
+        return self._server.told()
 
     def close(self) -> None:
         """Close the idle connections; a request under way in another thread ends by itself."""

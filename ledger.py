@@ -379,8 +379,6 @@ def _as_is(value: object) -> object:
 
 
 def _open(path: Path, disk: Disk) -> sqlite3.Connection:
-    if str(path) != ":memory:":
-        path.touch(mode=0o600)
     db = disk.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -17,6 +17,7 @@ import requests
 
 from account import Account
 from adopt import run_adopt
+from check import run_check
 from clock import Clock, SystemClock
 from config import Settings
 from errors import AlreadyRunning, SettingsError
@@ -45,6 +46,7 @@ from yahoo import YahooPrices
 
 logger = logging.getLogger("main")
 
+ENV_FILE = Path(".env")
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_RUNNING = 0, 1, 2, 3
 
 
@@ -148,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AlreadyRunning as exc:
         print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). 먼저 그쪽을 끝내세요.", file=sys.stderr)  # noqa: T201
         return EXIT_RUNNING
+    except BrokenPipeError:  # whoever read our output has had enough, as in `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -155,9 +160,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from demo import run_demo
 
         return run_demo(build)
-    settings = Settings.load(os.environ, Path(".env"))
+    settings = Settings.load(os.environ, ENV_FILE)
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
+    if arguments.command == "check":
+        # plug the sender of alerts in here: a function that sends one and returns why it could not, or None
+        send_test = None
+        return run_check(settings, SystemClock(), env_file=ENV_FILE, as_json=arguments.json, send_test=send_test)
     if arguments.command == "status":
         return show_status(settings, SystemClock(), watch=arguments.watch, as_json=arguments.json)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
@@ -165,6 +174,7 @@ def _run(arguments: argparse.Namespace) -> int:
         with closing(daemon):
             if arguments.command == "adopt":
                 return run_adopt(daemon, own=arguments.own, sure=arguments.yes)
+            daemon.env_file = ENV_FILE
             greet(settings)
             daemon.run()
     return EXIT_OK
@@ -193,6 +203,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
     commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")
+    check = commands.add_parser("check", help="오늘 밤 준비됐는지 하나씩 확인한다")
+    check.add_argument("--notify", action="store_true", help="시험 알림을 한 번 보낸다")
+    check.add_argument("--json", action="store_true", help="프로그램이 읽을 JSON으로")
     status = commands.add_parser("status", help="데몬이 일하고 있는지, 왜 사지 않았는지 보인다")
     status.add_argument("--watch", action="store_true", help="Ctrl+C까지 2초마다 다시 보인다")
     status.add_argument("--json", action="store_true", help="프로그램이 읽을 JSON으로")

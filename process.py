@@ -23,19 +23,29 @@ from logs import Redactor, configure_logging
 logger = logging.getLogger("main")
 
 
+def lock_file(settings: Settings) -> Path:
+    """Where the lock of this account lies."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home)
+
+
 def take_lock(settings: Settings) -> InstanceLock:
     """One process an account. Raises AlreadyRunning; SettingsError where no file may be made."""
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    lock = lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home)
+    lock = lock_file(settings)
+    make_folders(settings)
+    try:
+        return InstanceLock(lock)
+    except OSError as exc:
+        raise SettingsError(f"잠금 파일 {lock} 을 만들 수 없습니다 ({exc.strerror}).") from exc
+
+
+def make_folders(settings: Settings) -> None:
+    """The folders of data and log. Raises SettingsError where they may not be made."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
-    try:
-        return InstanceLock(lock)
-    except OSError as exc:
-        raise SettingsError(f"잠금 파일 {lock} 을 만들 수 없습니다 ({exc.strerror}).") from exc
 
 
 def start_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from clock import KST, Clock
 from config import Settings
@@ -15,7 +16,9 @@ from kis_api import KISAPIClient
 from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
+from probes import Result, ready_line, worst
 from quotes import format_price
+from readiness import inspect, world_of
 from status import write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
@@ -32,6 +35,7 @@ STATUS_LINE_MINUTES = 5
 FOLLOW_SECONDS = 30  # between reads of KIS's orders while one of ours has not ended
 TRADE_SECONDS = 10  # between looks whether a pass is due
 GRID_TOLERANCE = 1.0  # seconds; a check and a re-init due at the same instant are one event
+READY_BEFORE = timedelta(minutes=30)
 TOKEN_CHECK = "토큰 점검"
 
 
@@ -62,8 +66,10 @@ class TradingScheduler:
         self.hours = hours
         self.stocks = stocks
         self.trader = trader
-        self._disk = disk
+        self.disk = disk
         self._point = point
+        self.env_file: Path | None = None  # whose permissions the readiness probes look at
+        self._ready_for: datetime | None = None  # the opening that [READY] was said for
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
@@ -123,6 +129,7 @@ class TradingScheduler:
         every(TRADE_SECONDS).seconds.do(guarded(self.trader.trade_if_due))
         every(STATUS_LINE_MINUTES).minutes.do(guarded(self.log_status))
         every(1).minutes.do(guarded(self.write_status))
+        every(1).minutes.do(guarded(self.report_readiness))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""
@@ -265,6 +272,17 @@ class TradingScheduler:
 
     # what the owner sees
 
+    def report_readiness(self) -> None:
+        """Half an hour before each open, once: does tonight have all it needs? Where it never closes, never."""
+        now = self.clock.now()
+        opening = self.hours.next_open(now)
+        if self.hours.is_open(now) or opening - now > READY_BEFORE or opening == self._ready_for:
+            return
+        self._ready_for = opening
+        found = list(inspect(world_of(self)))
+        level = {Result.PASS: logging.INFO, Result.WARN: logging.WARNING, Result.FAIL: logging.ERROR}[worst(found)]
+        logger.log(level, "%s", ready_line(found, self.hours.describe(now)))
+
     def log_status(self) -> None:
         """One line every five minutes: silence would not tell a healthy night from a dead one."""
         good, at = self.api.last_good, self.api.last_good_at
@@ -284,7 +302,7 @@ class TradingScheduler:
     def write_status(self, *, stopped: bool = False) -> None:
         """status.json, for whoever looks from outside."""
         try:
-            write_status(self.settings.status_file, status_of(self, stopped=stopped), self._disk)
+            write_status(self.settings.status_file, status_of(self, stopped=stopped), self.disk)
         except OSError as exc:
             line = self._repeats.admit("상태", f"{self.settings.status_file.name} 저장 실패 ({exc.strerror})")
             if line:

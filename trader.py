@@ -89,6 +89,11 @@ class Trader:
         self.balance_wanted = False  # the last attempt to read it has not succeeded
         self.held = 0  # positions at that read
 
+    @property
+    def account(self) -> Account:
+        """The account as KIS shows it."""
+        return self._account
+
     # the jobs
 
     def follow_orders(self) -> None:
