@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from clock import Clock
 from errors import BrokersNotMade, KISError, KISRefusal, RateLimited, Stopping, TokenRejected, TokenUnavailable
+from explainer import Explainer
 from logs import Repeats
 from token_manager import USABLE, TokenManager
 
@@ -52,6 +53,7 @@ class Recovery:
         self._lock = threading.Lock()
         self._known_mark = tokens.mark  # the token the brokers were last made for
         self._said_waiting = False
+        self.explainer = Explainer(clock)
         self.done: deque[Recovered] = deque(maxlen=KEPT)
         self.count = 0
 
@@ -111,6 +113,7 @@ class Recovery:
                 answer = ask()
             except KISRefusal as exc:
                 self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}")
+                self.explainer.say(exc)
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
                 if not isinstance(exc, RateLimited) or pause is None or too_late:
@@ -139,6 +142,7 @@ class Recovery:
             except (KISError, BrokersNotMade) as exc:
                 self._said_waiting = True
                 logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc)
+                self.explainer.say(exc)
                 raise TokenUnavailable("자동 복구 실패", self._tokens.wait_seconds()) from exc
             self._note_success(name, started)
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from clock import KST, Clock
@@ -16,9 +16,8 @@ from kis_api import KISAPIClient
 from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
-from probes import Result, ready_line, worst
+from night_watch import NightWatch
 from quotes import format_price
-from readiness import inspect, world_of
 from status import write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
@@ -35,7 +34,7 @@ STATUS_LINE_MINUTES = 5
 FOLLOW_SECONDS = 30  # between reads of KIS's orders while one of ours has not ended
 TRADE_SECONDS = 10  # between looks whether a pass is due
 GRID_TOLERANCE = 1.0  # seconds; a check and a re-init due at the same instant are one event
-READY_BEFORE = timedelta(minutes=30)
+DISK_MINUTES = 10
 TOKEN_CHECK = "토큰 점검"
 
 
@@ -69,7 +68,7 @@ class TradingScheduler:
         self.disk = disk
         self._point = point
         self.env_file: Path | None = None  # whose permissions the readiness probes look at
-        self._ready_for: datetime | None = None  # the opening that [READY] was said for
+        self.night = NightWatch(self)
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
@@ -102,7 +101,7 @@ class TradingScheduler:
 
     def start(self) -> None:
         """What must not wait for its turn in the timetable: the token and a first look at the prices."""
-        logger.info("[시장] %s", self.hours.describe(self.clock.now()))
+        self.night.say_market()
         try:
             self.check_and_refresh_token()
         except WrongKeys as exc:
@@ -129,7 +128,9 @@ class TradingScheduler:
         every(TRADE_SECONDS).seconds.do(guarded(self.trader.trade_if_due))
         every(STATUS_LINE_MINUTES).minutes.do(guarded(self.log_status))
         every(1).minutes.do(guarded(self.write_status))
-        every(1).minutes.do(guarded(self.report_readiness))
+        every(1).minutes.do(guarded(self.night.say_market))
+        every(1).minutes.do(guarded(self.night.say_readiness))
+        every(DISK_MINUTES).minutes.do(guarded(self.night.say_disk))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""
@@ -160,6 +161,7 @@ class TradingScheduler:
         except KISError as exc:
             unchanged = False
             self._say_renewal_failed(str(exc))
+            self.api.recovery.explainer.say(exc)
             if first and isinstance(exc, WrongKeys):
                 raise
         if self._reinit_due():
@@ -272,17 +274,6 @@ class TradingScheduler:
 
     # what the owner sees
 
-    def report_readiness(self) -> None:
-        """Half an hour before each open, once: does tonight have all it needs? Where it never closes, never."""
-        now = self.clock.now()
-        opening = self.hours.next_open(now)
-        if self.hours.is_open(now) or opening - now > READY_BEFORE or opening == self._ready_for:
-            return
-        self._ready_for = opening
-        found = list(inspect(world_of(self)))
-        level = {Result.PASS: logging.INFO, Result.WARN: logging.WARNING, Result.FAIL: logging.ERROR}[worst(found)]
-        logger.log(level, "%s", ready_line(found, self.hours.describe(now)))
-
     def log_status(self) -> None:
         """One line every five minutes: silence would not tell a healthy night from a dead one."""
         good, at = self.api.last_good, self.api.last_good_at
@@ -301,8 +292,10 @@ class TradingScheduler:
 
     def write_status(self, *, stopped: bool = False) -> None:
         """status.json, for whoever looks from outside."""
+        status = status_of(self, stopped=stopped)
+        self.night.say_overdue(status)
         try:
-            write_status(self.settings.status_file, status_of(self, stopped=stopped), self.disk)
+            write_status(self.settings.status_file, status, self.disk)
         except OSError as exc:
             line = self._repeats.admit("상태", f"{self.settings.status_file.name} 저장 실패 ({exc.strerror})")
             if line:

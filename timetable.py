@@ -20,6 +20,7 @@ from errors import Stopping
 
 logger = logging.getLogger(__name__)
 
+SAID_FAILURES = (3, 30, 300, 3000)  # failures of a job in a row that are worth a line of their own
 _ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
 
 
@@ -84,13 +85,21 @@ class Timetable(schedule.Scheduler):
 def guarded(job: Callable[[], Any]) -> Callable[[], None]:
     """Log what ``job`` raises with its traceback, so that the loop goes on and the job runs again next time."""
 
+    failures = 0
+
     @wraps(job)
     def run() -> None:
+        nonlocal failures
         try:
             job()
         except Stopping:
             logger.debug("%s: 종료 요청으로 중단", job.__name__)
         except Exception:
+            failures += 1
             logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__)
+            if failures in SAID_FAILURES:
+                logger.error("[JOB] %s %d번 이어서 실패했습니다", job.__name__, failures)
+        else:
+            failures = 0
 
     return run

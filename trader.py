@@ -41,6 +41,10 @@ class Skip(AutoStockError):
     """This pass does nothing; the message is the Korean reason."""
 
 
+class Nothing(Skip):
+    """As it should be: there is nothing to do."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """The account as complete reads of this pass showed it."""
@@ -78,6 +82,7 @@ class Trader:
         self._stop = stop
         self._repeats = Repeats(clock)
         self._reasons: dict[str, Mapping[str, str]] = {}
+        self._skipped: dict[str, str] = {}  # pass → reason, as it was said
         self._halted = False
         self._fallen_watch: dict[str, Decimal] | None = None  # averages of what may be sold; None: not read yet
         self._spent_in_pass = Decimal(0)
@@ -164,7 +169,7 @@ class Trader:
             if self._guard(job, act):
                 self._note_run(job)
         except LedgerError as exc:
-            self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
+            self._say_skipped(job, f"장부를 쓸 수 없음 ({exc})")
         self.last_pass_at, self.last_pass = self._clock.now(), job
 
     def _note_run(self, job: str) -> None:
@@ -176,15 +181,15 @@ class Trader:
         """Whether the pass came to its end, be it with a reason to do nothing."""
         try:
             act()
+        except Nothing as exc:
+            self._say_skipped(job, str(exc), logging.INFO)
         except (Skip, OrderNotPossible) as exc:
-            self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            self._say(job, f"[{job}] 건너뜀: {exc}")
+            self._say_skipped(job, str(exc))
         except (KISError, LedgerError) as exc:
-            self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            self._say(job, f"[{job}] 건너뜀: {exc}")
+            self._say_skipped(job, str(exc))
             return False
         else:
-            self._repeats.forget(job)
+            self._skipped.pop(job, None)
         return True
 
     # what a decision needs
@@ -309,8 +314,7 @@ class Trader:
         if self._too_late(session):
             raise Skip("마감이 가까움")
         if self._settings.sell_scope == "own" and not self._desk.live and not self._books().quantities:
-            self._note_reasons(job, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
-            return
+            raise Nothing("이 데몬이 산 주식이 없음")
         picture = self._look(session)
         holdings = self._in_scope(picture)
         self._fallen_watch = {holding.symbol: holding.average_price for holding in holdings}
@@ -440,6 +444,13 @@ class Trader:
         reasons = self._reasons[job]
         text = " · ".join(why if symbol == WHOLE_PASS else f"{symbol} {why}" for symbol, why in reasons.items())
         logger.info("[%s] 주문 %d건%s", job, sent, f" ({text})" if text else "")
+
+    def _say_skipped(self, job: str, reason: str, level: int = logging.WARNING) -> None:
+        """Why a pass did nothing: once, until the reason changes or a pass does its work."""
+        self._note_reasons(job, {WHOLE_PASS: reason})
+        if self._skipped.get(job) != reason:
+            self._skipped[job] = reason
+            logger.log(level, "[%s] 건너뜀: %s", job, reason)
 
     def _say(self, key: str, text: str) -> None:
         line = self._repeats.admit(key, text)
