@@ -42,6 +42,7 @@ from token_file import TokenFile
 from token_manager import TokenManager
 from trader import Trader
 from trades import show_trades
+from watchdog import watched
 from yahoo import YahooPrices
 
 logger = logging.getLogger("main")
@@ -171,9 +172,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return show_status(settings, SystemClock(), watch=arguments.watch, as_json=arguments.json)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
-        with closing(daemon):
-            if arguments.command == "adopt":
+        if arguments.command == "adopt":
+            with closing(daemon):
                 return run_adopt(daemon, own=arguments.own, sure=arguments.yes)
+        with watched(daemon), closing(daemon):
             daemon.env_file = ENV_FILE
             greet(settings)
             daemon.run()
