@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# isort: off
+import preflight  # noqa: F401 - it comes before the imports that may fail
+
+# isort: on
 import argparse
 import logging
 import os
@@ -11,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 
@@ -149,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"설정 오류: {problem}", file=sys.stderr)  # noqa: T201 - there may be no log yet
         return EXIT_SETTINGS
     except AlreadyRunning as exc:
-        print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). 먼저 그쪽을 끝내세요.", file=sys.stderr)  # noqa: T201
+        hint = f"살펴보기: python main.py status · 끝내기: kill {exc}"
+        print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). {hint}", file=sys.stderr)  # noqa: T201
         return EXIT_RUNNING
     except BrokenPipeError:  # whoever read our output has had enough, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -200,8 +205,16 @@ def process(settings: Settings, *, asks: bool) -> Iterator[tuple[Settings, dict[
         lock.release()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in Korean what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(EXIT_SETTINGS, f"알 수 없는 명령입니다: {message}\n쓸 수 있는 명령: python main.py --help\n")
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
+    parser = _Parser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
     commands.add_parser("demo", help="가상 시계로 이틀을 돌려 본다 (1분 이내)")

@@ -45,7 +45,9 @@ def make_folders(settings: Settings) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
-        raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
+        raise SettingsError(
+            f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}). 쓸 수 있는 폴더로 바꾸세요."
+        ) from exc
 
 
 def start_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:
@@ -128,7 +130,8 @@ def greet(settings: Settings) -> None:
     if settings.kis_mode == "sim":
         logger.info("모의 시장(sim)입니다: 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.")
         logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
-        logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
+        text = "지켜보기: 다른 터미널에서 python main.py status --watch, tail -F %s · 끝내기: Ctrl+C"
+        logger.info(text, settings.log_path)
     elif settings.kis_mode == "paper":
         logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:])
     else:
