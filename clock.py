@@ -9,6 +9,7 @@ Three kinds of time, because they fail differently:
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -63,30 +64,114 @@ class SystemClock:
 
     def within(self, seconds: float, call: Callable[[], T]) -> T:
         """Run ``call`` in a daemon thread, because neither DNS nor a dripping body obeys a socket time-out."""
-        outcome: list[tuple[bool, object]] = []
-        done = threading.Event()
-
-        def work() -> None:
-            try:
-                outcome.append((True, call()))
-            except BaseException as exc:  # noqa: BLE001 - carried over to the caller's thread
-                outcome.append((False, exc))
-            done.set()
-
-        threading.Thread(target=work, daemon=True, name="bounded-call").start()
-        if not done.wait(seconds):
-            raise DeadlineExceeded(f"{seconds:g} s")
-        ok, value = outcome[0]
-        if ok:
-            return value  # type: ignore[return-value]
-        assert isinstance(value, BaseException)
-        raise value
+        return _workers.run(seconds, call)
 
 
 def _steady_seconds() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+class _Worker(threading.Thread):
+    """Runs one job after another until it is told to end; never keeps the process alive."""
+
+    def __init__(self, at_end: Callable[[_Worker], None]) -> None:
+        super().__init__(daemon=True, name="bounded-call")
+        self._at_end = at_end
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """The thread's life."""
+        while job := self._jobs.get():
+            job()
+            del job  # what it holds must not live until the next one
+        self._at_end(self)
+
+    def begin(self, call: Callable[[], object]) -> queue.SimpleQueue[tuple[bool, object]]:
+        """Start ``call``; in what comes back its result will lie, or False and what it raised."""
+        outcome: queue.SimpleQueue[tuple[bool, object]] = queue.SimpleQueue()
+
+        def job() -> None:
+            try:
+                outcome.put((True, call()))
+            except BaseException as exc:  # noqa: BLE001 - carried over to the caller's thread
+                outcome.put((False, exc))
+
+        self._jobs.put(job)
+        return outcome
+
+    def end(self) -> None:
+        """End now, or as soon as the call in hand comes back."""
+        self._jobs.put(None)
+
+
+class _Workers:
+    """The threads of bounded calls: a used one is kept for the next call, a hanging one is left to end by itself.
+
+    Callers may be many, each gets a worker of its own. While ``MOST_HANGING`` calls that were given up still hang,
+    the next one waits for its turn, so that a network that swallows everything cannot pile up threads.
+    """
+
+    MOST_KEPT = 1
+    MOST_HANGING = 3
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._kept: list[_Worker] = []
+        self._hanging: set[_Worker] = set()
+
+    def run(self, seconds: float, call: Callable[[], T]) -> T:
+        """The result of ``call``, or what it raises, or DeadlineExceeded."""
+        give_up_at = time.monotonic() + seconds
+        worker = self._take(seconds)
+        outcome = worker.begin(call)
+        try:
+            good, value = outcome.get(timeout=max(0.0, give_up_at - time.monotonic()))
+        except queue.Empty:
+            self._give_up(worker)
+            raise DeadlineExceeded(f"{seconds:g} s") from None
+        except BaseException:  # Ctrl+C
+            self._give_up(worker)
+            raise
+        self._put_back(worker)
+        if good:
+            return value  # type: ignore[return-value]
+        assert isinstance(value, BaseException)
+        try:
+            raise value
+        finally:
+            del value  # or exception and frame keep each other, and the connection in it, alive
+
+    def _take(self, seconds: float) -> _Worker:
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._hanging) < self.MOST_HANGING, seconds):
+                raise DeadlineExceeded(f"{seconds:g} s")
+            if self._kept:
+                return self._kept.pop()
+        worker = _Worker(self._has_ended)
+        worker.start()
+        return worker
+
+    def _put_back(self, worker: _Worker) -> None:
+        with self._changed:
+            if len(self._kept) < self.MOST_KEPT:
+                self._kept.append(worker)
+                return
+        worker.end()
+
+    def _give_up(self, worker: _Worker) -> None:
+        with self._changed:
+            self._hanging.add(worker)
+        worker.end()
+
+    def _has_ended(self, worker: _Worker) -> None:
+        with self._changed:
+            self._hanging.discard(worker)
+            self._changed.notify_all()
+
+
+_workers = _Workers()  # one for the process, as its threads are counted for the process
 
 
 class VirtualClock:

@@ -185,10 +185,10 @@ def token_issuer(settings: Settings, new_transport: Callable[[], KISTransport]) 
 
 
 def ask_for_token(transport: KISTransport, base_url: str, app_key: str, app_secret: str) -> IssuedToken:
-    """One request to tokenP (§3.1). Raises KISError; nothing of the request stands in the error."""
+    """One request to tokenP (§3.1), whose turn it is. Raises KISError; nothing of the request stands in the error."""
     body = {"grant_type": "client_credentials", "appkey": app_key, "appsecret": app_secret}
     headers = {"content-type": "application/json; charset=utf-8"}
-    return parse_issued_token(transport.post(f"{base_url}/oauth2/tokenP", headers, json.dumps(body)).body)
+    return parse_issued_token(transport.post(f"{base_url}/oauth2/tokenP", headers, json.dumps(body), in_line=True).body)
 
 
 def parse_issued_token(body: Mapping[str, Any]) -> IssuedToken:

@@ -187,7 +187,10 @@ def _read_once(ask: Callable[[Mapping[str, str]], Answer], rows_name: str) -> li
     seen = set()
     for _ in range(MAX_PAGES):
         answer = ask(context)
-        rows += rows_of(answer.body, rows_name)
+        page = rows_of(answer.body, rows_name)
+        if page and rows[-len(page) :] == page:
+            raise NoAnswer("목록이 같은 쪽을 되풀이함", status=200)
+        rows += page
         if answer.headers.get("tr_cont", "").strip() not in ("F", "M"):
             return rows
         context = {name: str(answer.body.get(name.lower()) or "") for name in FIRST_PAGE}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 from clock import Clock, DeadlineExceeded
 from errors import KISRefusal, NoAnswer, RateLimited, TokenRejected
@@ -64,8 +67,20 @@ class Answer:
         return self.body
 
 
+@cache
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """The TLS settings that trust the authorities of a bundle: to parse them takes longer than a quote.
+
+    Raises OSError for a file that is no bundle.
+    """
+    context: ssl.SSLContext = create_urllib3_context()
+    context.load_verify_locations(bundle)
+    return context
+
+
 class DialingAdapter(HTTPAdapter):
-    """requests' adapter that can open a connection ahead of the request which will use it."""
+    """requests' adapter that can open a connection ahead of the request which will use it, and that shares its TLS
+    settings with every other of its kind: requests parses the CA bundle anew for each connection."""
 
     _dialled: Any = None
 
@@ -75,6 +90,19 @@ class DialingAdapter(HTTPAdapter):
         if self._dialled is not None:
             self._dialled.close()
 
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """What a pool is found and made by: as requests has it, with the shared settings in the bundle's place."""
+        host, settings = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https" and verify:
+            settings.pop("ca_certs", None)
+            settings["ssl_context"] = _trusting(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+        return host, settings
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing is left to say: the pool knows whom to trust, and would parse a bundle that it is told of here."""
+
     def connect(self, url: str, timeout: float, verify: bool | str = True) -> None:
         """Open a connection to the host of ``url`` and keep it for the next request. Raises as urllib3 does.
 
@@ -83,7 +111,6 @@ class DialingAdapter(HTTPAdapter):
         """
         request = requests.Request("POST", url).prepare()
         pool: Any = self.get_connection_with_tls_context(request, verify)
-        self.cert_verify(pool, url, verify, None)  # type: ignore[no-untyped-call]
         connection = pool._get_conn(timeout=timeout)
         connection.timeout = timeout
         self._dialled = connection
@@ -117,6 +144,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._heard: tuple[str, float] | None = None
+        self._offset: float | None = None
 
     def heard(self, date: str | None, received: float) -> None:
         """An answer came in at ``received`` (our epoch seconds)."""
@@ -129,12 +157,16 @@ class ServerClock:
 
     def told(self) -> float | None:
         """The same, but None where KIS has never said."""
-        if self._heard is None:
-            return None
-        try:
-            return parsedate_to_datetime(self._heard[0]).timestamp() - self._heard[1]
-        except (ValueError, TypeError):
-            return None
+        if self._heard is not None:
+            self._offset, self._heard = _ahead(*self._heard), None
+        return self._offset
+
+
+def _ahead(date: str, received: float) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() - received
+    except (ValueError, TypeError):
+        return None
 
 
 class KISTransport:
@@ -171,15 +203,23 @@ class KISTransport:
         """
         started = self._clock.monotonic()
         try:
-            return self._send("GET", url, headers, ledger=ledger, params=params)
+            return self._read_once(url, headers, params, ledger)
         except ConnectionDropped:
             if self._clock.monotonic() - started > DROP_RETRY_WITHIN:
                 raise
-            return self._send("GET", url, headers, ledger=ledger, params=params)
+            return self._read_once(url, headers, params, ledger)
 
-    def post(self, url: str, headers: Mapping[str, str] | None = None, data: str | None = None) -> Answer:
-        """A request that may change something: sent once. Raises as ``get``."""
-        return self._send("POST", url, headers, data=None if data is None else data.encode())
+    def post(
+        self, url: str, headers: Mapping[str, str] | None = None, data: str | None = None, *, in_line: bool = False
+    ) -> Answer:
+        """A request that may change something: sent once; ``in_line`` says that the call limit was waited out before.
+
+        Raises as ``get``.
+        """
+        if not in_line:
+            self._limiter.acquire()
+        body = None if data is None else data.encode()
+        return self._perform(self._session, "POST", url, headers, READ_TIMES, {"data": body})
 
     @contextmanager
     def line(self, url: str) -> Iterator[Callable[[Mapping[str, str], str], Answer]]:
@@ -214,11 +254,11 @@ class KISTransport:
         """Close the idle connections; a request under way in another thread ends by itself."""
         self._session.close()
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str] | None, *, ledger: bool = False, **content: Any
+    def _read_once(
+        self, url: str, headers: Mapping[str, str] | None, params: Mapping[str, str] | None, ledger: bool
     ) -> Answer:
         self._limiter.acquire(ledger=ledger)
-        return self._perform(self._session, method, url, headers, READ_TIMES, content)
+        return self._perform(self._session, "GET", url, headers, READ_TIMES, {"params": params})
 
     def _perform(
         self,
@@ -268,7 +308,7 @@ class KISTransport:
             raise NoAnswer("연결 시간 초과") from None
         except requests.Timeout:
             raise NoAnswer("응답 시간 초과") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:  # OSError: no CA bundle
             raise _network_error(exc) from None
         return Answer(response.status_code, _lower_names(response.headers), _json_object(response.status_code, body))
 

@@ -23,7 +23,7 @@ _MIGRATIONS = (
     CREATE TABLE issuances (
         id INTEGER PRIMARY KEY,
         key_mark TEXT NOT NULL,       -- hash of the app key
-        at REAL NOT NULL,             -- epoch seconds, before the request leaves
+        at REAL NOT NULL,             -- epoch seconds, before the request leaves; once it has ended, its end
         cause TEXT NOT NULL,
         outcome TEXT NOT NULL,        -- asked | issued | same token | the reason of a failure
         token_mark TEXT               -- hash of the token that came
@@ -117,7 +117,7 @@ class LedgerUnreadable(LedgerError):
 class Issuance:
     """One attempt to get a token."""
 
-    at: float  # epoch seconds
+    at: float  # epoch seconds; of one that has ended, its end
     cause: str
     outcome: str
     token_mark: str | None
@@ -143,6 +143,7 @@ class Ledger:
         disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
+        self.fill_changes = 0  # grows with each write that changes what ``fills`` gives
         self._lock = threading.Lock()
         try:
             self._db = _open(path, disk)
@@ -167,10 +168,11 @@ class Ledger:
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
-    def end_issuance(self, number: int, outcome: str, token_mark: str | None = None) -> None:
-        """Write down how an attempt ended. Raises LedgerUnwritable."""
+    def end_issuance(self, number: int, at: float, outcome: str, token_mark: str | None = None) -> None:
+        """Write down when and how an attempt ended. Raises LedgerUnwritable."""
         with self._write() as db:
-            db.execute("UPDATE issuances SET outcome = ?, token_mark = ? WHERE id = ?", (outcome, token_mark, number))
+            values = (at, outcome, token_mark, number)
+            db.execute("UPDATE issuances SET at = ?, outcome = ?, token_mark = ? WHERE id = ?", values)
 
     def issuances(self, key_mark: str, most: int = 20) -> list[Issuance]:
         """The last attempts for this app key, newest first."""
@@ -219,6 +221,7 @@ class Ledger:
                 seen_at = min(now, intent.closes_at)  # what is seen after the close was filled before it
                 values = (intent.id, seen_at, more, str(amount / more))
                 db.execute("INSERT INTO fills (intent, at, quantity, price) VALUES (?, ?, ?, ?)", values)
+                self.fill_changes += 1
 
     def intents(self, *, live: bool = False, session: str | None = None, symbol: str | None = None) -> list[Intent]:
         """Intents, oldest first: all, those that something may still happen to, those of a New York date or symbol."""
@@ -260,6 +263,7 @@ class Ledger:
                 "VALUES ((SELECT COALESCE(MAX(id), 0) FROM fills), ?, ?, ?, ?, ?)",
                 (at, symbol, quantity, str(price), reason),
             )
+            self.fill_changes += 1
 
     # the timetable and the day
 

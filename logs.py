@@ -21,8 +21,10 @@ from clock import Clock
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 MASK = "****"
 RUN = 12  # characters of a secret in a row that are masked wherever they stand
+TOKENS_KEPT = 4  # tokens that are masked; those before them have been dead for days
 COMPLAINT_INTERVAL = 60.0  # seconds between complaints on stderr about a log that cannot be written
 FOLD_SECONDS = 600.0
+FLICKER_SECONDS = 60.0  # trouble that comes and goes is not said more often
 TEXTS_KEPT = 50  # for one key
 
 
@@ -30,6 +32,8 @@ class Redactor:
     """Knows the secrets of this process and takes them out of a text, whole or in runs of twelve characters."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._lasting: set[str] = set()
+        self._tokens: dict[str, set[str]] = {}  # the pieces of the last few, oldest first
         self._runs: set[str] = set()
         self._short: set[str] = set()
         for secret in secrets:
@@ -37,11 +41,20 @@ class Redactor:
 
     def add(self, secret: str) -> None:
         """Mask this from now on, also URL-quoted, JSON-escaped and in base64."""
-        for form in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], *_base64_forms(secret)}:
-            if len(form) >= RUN:
-                self._runs.update(form[i : i + RUN] for i in range(len(form) - RUN + 1))
-            elif len(form) >= 4:
-                self._short.add(form)
+        self._lasting |= _pieces(secret)
+        self._gather()
+
+    def add_token(self, token: str) -> None:
+        """Mask this too until some newer tokens have come: a hundred kB a day would not stay small in a year."""
+        self._tokens[token] = self._tokens.pop(token, set()) or _pieces(token)
+        while len(self._tokens) > TOKENS_KEPT:
+            del self._tokens[next(iter(self._tokens))]
+        self._gather()
+
+    def _gather(self) -> None:
+        pieces = self._lasting.union(*self._tokens.values())
+        self._short = {piece for piece in pieces if len(piece) < RUN}
+        self._runs = pieces - self._short
 
     def clean(self, text: str) -> str:
         """The text with ``****`` where a secret stood."""
@@ -49,6 +62,17 @@ class Redactor:
             text = text.replace(secret, MASK)
         spans = [i for i in range(len(text) - RUN + 1) if text[i : i + RUN] in self._runs]
         return _cut(text, spans) if spans else text
+
+
+def _pieces(secret: str) -> set[str]:
+    """What is looked for in a text: every run of twelve characters in any form of the secret; a short one whole."""
+    pieces: set[str] = set()
+    for form in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], *_base64_forms(secret)}:
+        if len(form) >= RUN:
+            pieces.update(form[i : i + RUN] for i in range(len(form) - RUN + 1))
+        elif len(form) >= 4:
+            pieces.add(form)
+    return pieces
 
 
 def _base64_forms(secret: str) -> Iterable[str]:
@@ -193,9 +217,16 @@ class Repeats:
         return f"{text} …외 {count}회" if count else text
 
     def forget(self, key: str) -> None:
-        """The trouble with ``key`` is over: its next line is a first one again."""
+        """The trouble with ``key`` is over: its next line is a first one again, though not more than once a minute."""
         with self._lock:
-            self._said.pop(key, None)
+            texts = self._said.get(key)
+            if texts is None:
+                return
+            now = self._clock.monotonic()
+            for text in [text for text, (since, _) in texts.items() if now - since >= FLICKER_SECONDS]:
+                del texts[text]
+            if not texts:
+                del self._said[key]
 
     def _make_room(self, texts: dict[str, tuple[float, int]]) -> None:
         """Texts from outside may differ every time; neither they nor the keys may grow without end."""

@@ -95,7 +95,8 @@ def build(
         clock,
         key_mark=settings.key_mark,
         margin=timedelta(minutes=settings.token_renew_margin_minutes),
-        on_token=redactor.add,
+        on_token=redactor.add_token,
+        get_in_line=limiter.acquire,
         point=point,
     )
     access, server = access_for(settings, tokens.bearer), ServerClock()
@@ -166,6 +167,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from demo import run_demo
 
         return run_demo(build)
+    if arguments.command == "soak":
+        from soak.command import run_soak
+
+        return run_soak(arguments.rest)
     settings = Settings.load(os.environ, ENV_FILE)
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
@@ -229,7 +234,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     adopt = commands.add_parser("adopt", help="KIS의 상태를 장부로 받아들인다 (보이고, 묻고, 옛 파일을 남긴다)")
     adopt.add_argument("--own", default="", metavar="종목,종목", help="KIS에 있는 주식 전부를 데몬의 것으로 볼 종목")
     adopt.add_argument("--yes", action="store_true", help="묻지 않는다")
-    return parser.parse_args(argv)
+    commands.add_parser("soak", help="가상 시간으로 몇 달을 돌려 증명한다 (고장과 불변식)", add_help=False)
+    arguments, rest = parser.parse_known_args(argv)
+    arguments.rest = rest
+    if arguments.rest and arguments.command != "soak":  # whose options are its own: it is imported when it is wanted
+        parser.error(f"모르는 인자: {' '.join(arguments.rest)}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any, Protocol
 
 from clock import KST, NEW_YORK
@@ -79,6 +80,7 @@ class NyseCalendar:
         self._first, self._last = first, last
 
 
+@cache
 def _nyse_sessions(first: date, last: date) -> dict[date, Session]:
     import exchange_calendars
 
@@ -110,6 +112,7 @@ class MarketHours:
         self._calendar = calendar
         self._start = start
         self._end = end
+        self._latest: tuple[Session, datetime] | None = None  # the last answer, and from when on it is another
 
     @classmethod
     def for_settings(cls, settings: Settings) -> MarketHours:
@@ -130,7 +133,10 @@ class MarketHours:
     def latest(self, now: datetime) -> Session:
         """The session that opened last: the running one, else the one before."""
         at = _utc(now)
-        return next(session for session in self._sessions(at, -1) if session.open <= at)
+        if self._latest is None or not self._latest[0].open <= at < self._latest[1]:
+            session = next(session for session in self._sessions(at, -1) if session.open <= at)
+            self._latest = session, self.next_open(at)
+        return self._latest[0]
 
     def upcoming(self, now: datetime) -> Session:
         """The session that closes next: the running one, else the next one."""

@@ -6,13 +6,12 @@ Each is said when it changes and not again before.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from probes import Result, ready_line, worst
 from readiness import disk_now, inspect, world_of
-from status import Status
+from status import Status, as_document
 from verdict import Level, judge
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class NightWatch:
     def say_overdue(self, status: Status) -> None:
         """When a kind of work stays away longer than it may, by the same judgement as ``status`` makes; and when it is
         back. Late at two looks in a row: the first after a suspend comes before the jobs that were missed."""
-        verdict = judge(asdict(status), self._daemon.clock.now())
+        verdict = judge(as_document(status), self._daemon.clock.now())
         late = frozenset(row.key for row in verdict.rows if row.level is not Level.GOOD)
         lasting = late & self._overdue_before
         self._overdue_before = late

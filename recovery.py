@@ -112,7 +112,7 @@ class Recovery:
             try:
                 answer = ask()
             except KISRefusal as exc:
-                self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}")
+                self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}", exc)
                 self.explainer.say(exc)
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
@@ -181,7 +181,8 @@ class Recovery:
                 self._said_waiting = True
                 logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: 새 토큰도 거부됨 (1시간 후 재시도)")
 
-    def _say(self, name: str, text: str) -> None:
-        line = self._repeats.admit(name, text)
+    def _say(self, name: str, text: str, refusal: KISRefusal) -> None:
+        """Folded, unless it begins a recovery: that block is written whole."""
+        line = text if isinstance(refusal, TokenRejected) else self._repeats.admit(name, text)
         if line:
             logger.warning("%s", line)

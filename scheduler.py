@@ -25,7 +25,7 @@ from token_manager import TokenManager, TokenState
 from trader import Trader
 from vitals import status_of
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("main")  # the life of the process has one name in the log
 
 TICK = 5.0  # seconds; the longest wait, so that a suspend or a step of the clock is seen soon
 JUMP = 10.0  # seconds by which the wall clock may leave the steady one in a turn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,14 @@ class Status:
     work: Mapping[str, Work] = field(default_factory=dict)
 
 
+def as_document(status: Status) -> dict[str, Any]:
+    """As it stands in the file."""
+    return {**vars(status), "work": {name: vars(work) for name, work in status.work.items()}}
+
+
 def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, json.dumps(asdict(status), ensure_ascii=False, indent=2).encode(), durable=False)
+    disk.replace(path, json.dumps(as_document(status), ensure_ascii=False, indent=2).encode(), durable=False)
 
 
 def read_status(path: Path) -> dict[str, Any]:

@@ -46,10 +46,7 @@ USABLE = (TokenState.VALID, TokenState.ENDING)
 
 
 def seconds_to_wait(history: Sequence[Issuance], now: float) -> float:
-    """How long the next attempt must wait, from the attempts so far (newest first) and the epoch time.
-
-    An attempt that seems to lie in the future (the clock was put back) counts as made just now.
-    """
+    """How long the next attempt must wait, from the attempts so far (newest first), all instants on one scale."""
     if not history:
         return 0.0
     failures = 0
@@ -62,7 +59,8 @@ def seconds_to_wait(history: Sequence[Issuance], now: float) -> float:
 
 
 class TokenManager:
-    """Owns the token. ``ask_kis`` makes one request to tokenP and raises a KISError when it fails."""
+    """Owns the token. ``ask_kis`` makes one request to tokenP and raises a KISError when it fails; ``get_in_line``
+    waits until the call limit lets it."""
 
     def __init__(
         self,
@@ -74,6 +72,7 @@ class TokenManager:
         key_mark: str,
         margin: timedelta,
         on_token: Callable[[str], None] = lambda value: None,
+        get_in_line: Callable[[], None] = lambda: None,
         point: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._file = file
@@ -83,15 +82,17 @@ class TokenManager:
         self._key_mark = key_mark
         self._margin = margin
         self._on_token = on_token
+        self._get_in_line = get_in_line
         self._point = point
         self._lock = threading.RLock()
         self._token: Token | None = None
         self._signature: Signature | None = None  # of the file as we know it; None: there is none to miss
-        self._history = ledger.issuances(key_mark)
+        self._history = [replace(attempt, at=self._steady(attempt.at)) for attempt in ledger.issuances(key_mark)]
         if ledger.fault:  # nobody knows when the last attempt was: a restart loop must not storm KIS
-            self._history = [Issuance(clock.now().timestamp(), "기록 없음", OUTCOME_ISSUED, None)]
+            self._history = [Issuance(clock.monotonic(), "기록 없음", OUTCOME_ISSUED, None)]
         self._refused = {self._ledger.fact(f"refused {key_mark}") or ""}
-        self._hold_until = float(self._ledger.fact(f"hold {key_mark}") or 0.0)
+        held = float(self._ledger.fact(f"hold {key_mark}") or 0.0) - clock.now().timestamp()
+        self._hold_until = clock.monotonic() + min(HOLD_OFF, held)
         self.unsaved = False
         file.sweep()
         self._load()
@@ -139,8 +140,8 @@ class TokenManager:
 
     def wait_seconds(self) -> float:
         """Seconds until an issuance may be tried."""
-        now = self._clock.now().timestamp()
-        return max(seconds_to_wait(self._history, now), min(HOLD_OFF, self._hold_until - now), 0.0)
+        now = self._clock.monotonic()
+        return max(seconds_to_wait(self._history, now), self._hold_until - now, 0.0)
 
     # what changes it
 
@@ -154,6 +155,7 @@ class TokenManager:
             wait = self.wait_seconds()
             if wait > 0:
                 raise TokenUnavailable(f"발급 간격 미경과 ({math.ceil(wait)}초 후 재시도)", wait)
+            self._get_in_line()  # the call limit may take a moment, and the 61 seconds count from the request itself
             number = self._begin(cause)
             self._point("before_issue")
             try:
@@ -178,8 +180,8 @@ class TokenManager:
     def hold_off(self) -> None:
         """An issuance did not help: no other for an hour."""
         with self._lock:
-            self._hold_until = self._clock.now().timestamp() + HOLD_OFF
-            self._remember("hold", str(self._hold_until))
+            self._hold_until = self._clock.monotonic() + HOLD_OFF
+            self._remember("hold", str(self._clock.now().timestamp() + HOLD_OFF))
 
     def save(self) -> None:
         """Put the held token on disk. A folder that takes nothing is said once; the token is used from memory."""
@@ -227,46 +229,49 @@ class TokenManager:
             return TokenState.REFUSED
         return judge(token, self._clock.now(), self._margin)
 
+    def _steady(self, epoch: float) -> float:
+        """An instant on disk in monotonic seconds, deaf to later steps of the clock; one to come counts as now."""
+        return self._clock.monotonic() - max(0.0, self._clock.now().timestamp() - epoch)
+
     def _begin(self, cause: str) -> int | None:
         """Put the attempt on disk before it is made. A database that takes nothing does not stop the token."""
-        at = self._clock.now().timestamp()
-        self._history.insert(0, Issuance(at, cause, OUTCOME_ASKED, None))
+        self._history.insert(0, Issuance(self._clock.monotonic(), cause, OUTCOME_ASKED, None))
         del self._history[20:]
         try:
-            return self._ledger.begin_issuance(self._key_mark, at, cause)
+            return self._ledger.begin_issuance(self._key_mark, self._clock.now().timestamp(), cause)
         except LedgerUnwritable as exc:
             logger.warning("토큰 발급 기록 저장 실패: %s", exc)
             return None
 
     def _end(self, number: int | None, outcome: str, mark: str | None = None) -> None:
-        self._history[0] = replace(self._history[0], outcome=outcome, token_mark=mark)
+        """An attempt counts from its end: by then it surely has left."""
+        self._history[0] = replace(self._history[0], at=self._clock.monotonic(), outcome=outcome, token_mark=mark)
         if number is None:
             return
         try:
-            self._ledger.end_issuance(number, outcome, mark)
+            self._ledger.end_issuance(number, self._clock.now().timestamp(), outcome, mark)
         except LedgerUnwritable as exc:
             logger.warning("토큰 발급 기록 저장 실패: %s", exc)
 
     def _accept(self, number: int | None, issued: IssuedToken) -> Token:
         now = self._clock.now()
-        known = self._token is not None and issued.value == self._token.value
-        token = Token(issued.value, self._believable_expiry(issued.expires_at, now, known=known), now)
+        token = Token(issued.value, self._believable_expiry(issued.expires_at, now), now)
         self._on_token(token.value)
         if token.mark in self._refused:
             self._end(number, OUTCOME_SAME, token.mark)
             self.hold_off()
             raise TokenUnavailable("거부된 토큰이 다시 발급됨, 1시간 후 재시도", self.wait_seconds())
-        futile = token.mark == self.mark and self.state() in (TokenState.ENDING, TokenState.EXPIRED)
+        futile = self._token is not None and token.mark == self.mark and token.expires_at <= self._token.expires_at
         self._end(number, OUTCOME_SAME if futile else OUTCOME_ISSUED, token.mark)
         self._token = token
         self.save()
         return token
 
-    def _believable_expiry(self, expires_at: datetime | None, now: datetime, *, known: bool) -> datetime:
-        """KIS's instant, unless it is missing or says that a token issued this second is dead already."""
+    def _believable_expiry(self, expires_at: datetime | None, now: datetime) -> datetime:
+        """KIS's instant, unless it is missing or says that a token handed out this second is dead already."""
         if expires_at is None:
             return now + UNKNOWN_LIFETIME
-        if expires_at > now or known:
+        if expires_at > now:
             return expires_at
         logger.warning(
             "새 토큰의 만료 시각(%s)이 이미 지났습니다: 이 컴퓨터의 시계를 확인하세요", f"{expires_at:%F %R}"

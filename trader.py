@@ -13,7 +13,7 @@ from account import Account, OrderList
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from errors import AutoStockError, KISError, KISRefusal, Stopping
+from errors import AutoStockError, KISError, KISRefusal, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
@@ -85,6 +85,7 @@ class Trader:
         self._skipped: dict[str, str] = {}  # pass → reason, as it was said
         self._halted = False
         self._fallen_watch: dict[str, Decimal] | None = None  # averages of what may be sold; None: not read yet
+        self._replayed: tuple[int, Books] | None = None  # as of so many changes
         self._spent_in_pass = Decimal(0)
         self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
         self._not_before: dict[str, float] = {}
@@ -144,6 +145,10 @@ class Trader:
         """Orders that something may still happen to."""
         return self._desk.live
 
+    def distrust(self) -> str | None:
+        """Why nothing may be opened just now, or None."""
+        return self._desk.distrust()
+
     # when
 
     def _is_due(self, job: str, interval_minutes: float) -> bool:
@@ -185,7 +190,7 @@ class Trader:
             self._say_skipped(job, str(exc), logging.INFO)
         except (Skip, OrderNotPossible) as exc:
             self._say_skipped(job, str(exc))
-        except (KISError, LedgerError) as exc:
+        except (KISError, LedgerError, PriceUnknown) as exc:
             self._say_skipped(job, str(exc))
             return False
         else:
@@ -204,8 +209,12 @@ class Trader:
         return Picture(orders, positions, self._books())
 
     def _books(self) -> Books:
-        """What counts as ours. Raises LedgerUnreadable."""
-        return replay(self._ledger.fills())
+        """What counts as ours, replayed when it has changed: in a year there are thousands of fills. Raises
+        LedgerUnreadable."""
+        changes = self._ledger.fill_changes
+        if self._replayed is None or self._replayed[0] != changes:
+            self._replayed = changes, replay(self._ledger.fills())
+        return self._replayed[1]
 
     def _usable_quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
         """Quotes that may open or close a position: from KIS and at most a minute old."""
@@ -255,10 +264,10 @@ class Trader:
                 raise Skip(f"{symbol} 장부 {quantity}주, KIS {held}주: 직접 파셨다면 python main.py adopt")
 
     def _cash(self, watchlist: Watchlist, quotes: Mapping[str, Quote]) -> Cash:
-        """What may be spent, less what unsettled purchases may still take. Raises KISError, Skip."""
+        """What may be spent, less what unsettled purchases may still take. Raises KISError, PriceUnknown."""
         known = [quotes[symbol] for symbol in watchlist.watch_list if symbol in quotes]
         if not known:
-            raise Skip("관심 종목의 KIS 시세가 없음")
+            raise PriceUnknown("관심 종목의 KIS 시세가 없음")  # comes again in a minute: nothing was decided
         cash = self._first_cash(known)
         if cash.krw_per_usd is not None:
             self._ledger.set_fact("krw_per_usd", str(cash.krw_per_usd))
@@ -358,7 +367,7 @@ class Trader:
         for wish in plan.wishes:
             if self._stop.is_set():
                 raise Stopping
-            if reason := self._unfit(wish, picture, quotes, cash) or self._cap(wish, session):
+            if reason := self._unfit(wish, picture, quotes, cash) or self._barred(wish, session):
                 self._note_reasons(job, {**self._reasons[job], wish.symbol: reason})
                 continue
             self._note_run(job)
@@ -378,8 +387,6 @@ class Trader:
             return f"지정가 ${wish.limit}가 현재가에서 너무 멂"
         if wish.symbol in self._desk.busy():
             return "끝나지 않은 주문이 있음"
-        if self._was_refused(wish):
-            return "조금 전 거부됨"
         if wish.side is Side.SELL:
             sellable = {holding.symbol: holding.sellable for holding in self._in_scope(picture)}
             return None if wish.quantity <= sellable.get(wish.symbol, 0) else "팔 수 있는 수량보다 많음"
@@ -387,15 +394,6 @@ class Trader:
             return HALTED
         left = (cash.usd if cash else Decimal(0)) - self._spent_in_pass
         return None if _with_fees(wish) <= left else "남은 현금보다 많음"
-
-    def _was_refused(self, wish: OrderWish) -> bool:
-        """Whether the same was refused a moment ago: asking again at once would only be refused again."""
-        since = self._clock.now().timestamp() - COOL_DOWN
-        return any(
-            intent.state in (State.REFUSED, State.NOT_SENT) and (intent.closed_at or 0) >= since
-            for intent in self._ledger.intents(symbol=wish.symbol)
-            if intent.side is wish.side
-        )
 
     def _ticket(self, wish: OrderWish, session: Session, quote: Quote, cash: Cash | None) -> Ticket:
         return Ticket(
@@ -410,11 +408,21 @@ class Trader:
             krw_per_usd=self._rate(),
         )
 
-    def _cap(self, wish: OrderWish, session: Session) -> str | None:
-        """The day's caps, counted from disk so that a restart does not begin anew. Never stops a sale."""
-        if wish.side is Side.SELL:
-            return None
-        today = [i for i in self._ledger.intents(session=session.date.isoformat()) if i.side is Side.BUY]
+    def _barred(self, wish: OrderWish, session: Session) -> str | None:
+        """What today's orders say against it; counted from disk, so that a restart does not begin anew."""
+        today = [i for i in self._ledger.intents(session=session.date.isoformat()) if i.side is wish.side]
+        if self._was_refused(wish, today):
+            return "조금 전 거부됨"
+        return self._cap(wish, today) if wish.side is Side.BUY else None
+
+    def _was_refused(self, wish: OrderWish, today: Iterable[Intent]) -> bool:
+        """Whether the same was refused a moment ago: asking again at once would only be refused again."""
+        since = self._clock.now().timestamp() - COOL_DOWN
+        refused = (i for i in today if i.symbol == wish.symbol and i.state in (State.REFUSED, State.NOT_SENT))
+        return any((intent.closed_at or 0) >= since for intent in refused)
+
+    def _cap(self, wish: OrderWish, today: Iterable[Intent]) -> str | None:
+        """The day's caps on purchases; nothing caps a sale."""
         counted = [intent for intent in today if intent.counts]
         most, usd = self._settings.max_buy_orders_per_day, self._settings.max_buy_usd_per_day
         if most and len(counted) >= most:

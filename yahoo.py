@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from clock import Clock, DeadlineExceeded
+from clock import Clock
 from errors import AutoStockError, PricesUnreachable, PriceUnknown, Stopping
 from quotes import Quote, parse_price
 
@@ -67,7 +67,7 @@ class YahooPrices:
         self._turn = threading.Lock()
         self._library: _Library | None = None
         self._said_missing = False
-        self._abandoned: threading.Event | None = None
+        self._asked: threading.Event | None = None  # set when the last question to Yahoo is over
         self._odd: set[str] = set()
         self._rests_until = float("-inf")
         self._reason = ""
@@ -82,7 +82,7 @@ class YahooPrices:
                 raise Stopping
             if self._clock.monotonic() < self._rests_until:
                 raise PricesUnreachable(self._reason)
-            if self._abandoned is not None and not self._abandoned.is_set():
+            if self._asked is not None and not self._asked.is_set():
                 raise PricesUnreachable("앞선 조회가 끝나지 않음")
             return self._ask(symbol)
 
@@ -105,16 +105,13 @@ class YahooPrices:
         finished = threading.Event()
 
         def work() -> Chart:
+            self._asked = finished
             try:
                 return library.chart(symbol)
             finally:
                 finished.set()
 
-        try:
-            return self._clock.within(self._deadline, work)
-        except DeadlineExceeded:
-            self._abandoned = finished
-            raise
+        return self._clock.within(self._deadline, work)
 
     def _judged(self, symbol: str, exc: Exception) -> PriceUnknown:
         """What the caller should hear; the source rests where it was not about this symbol alone."""

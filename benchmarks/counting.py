@@ -7,17 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-
-from benchmarks.daemons import daemon_at, settings_for
+from benchmarks.daemons import HOST, daemon_at, inside, settings_for
 from benchmarks.table import Figure, Section, duration, median
 from clock import SystemClock
 from scheduler import TradingScheduler
 from simulator import Options, Simulator
-from simulator.inprocess import InProcessAdapter
 from simulator.options import Profile
 
-HOST = "https://simulator.invalid"  # never looked up: the session leads into this process
 BATCHES, CALLS = 200, 500
 TARGET = 20e-6  # seconds
 REQUESTS: dict[Profile, int] = {"real": 2, "paper": 16}
@@ -75,13 +71,6 @@ def _house(folder: Path, profile: Profile) -> Iterator[tuple[TradingScheduler, S
     folder.mkdir()
     sim = Simulator(SystemClock(), profile, options=Options(rate_limit=False))
     mode = "paper" if profile == "paper" else "sim"  # sim is the real profile without keys
-    with daemon_at(settings_for(folder, HOST, kis_mode=mode), lambda: _session(sim)) as daemon:
+    with daemon_at(settings_for(folder, HOST, kis_mode=mode), lambda: inside(sim)) as daemon:
         yield daemon, sim
     sim.close()
-
-
-def _session(sim: Simulator) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("https://", InProcessAdapter(sim))
-    return session

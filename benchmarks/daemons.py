@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from logs import Redactor
 from main import build
 from process import start_logging
 from scheduler import TradingScheduler
+from simulator import Simulator
+from simulator.inprocess import InProcessAdapter
 from stocks import SHIPPED
 
+HOST = "https://simulator.invalid"  # never looked up: the session leads into this process
 UNLIMITED = 1e6  # calls a second
 
 
@@ -42,17 +45,32 @@ def settings_for(folder: Path, url: str, **changes: Any) -> Settings:
 def daemon_at(
     settings: Settings, session: Callable[[], requests.Session], clock: Clock | None = None
 ) -> Iterator[TradingScheduler]:
-    """A daemon that has its token; it writes its log as in life, and its terminal is nowhere."""
-    clock, redactor = clock or SystemClock(), Redactor()
+    """A daemon that has its token."""
+    with fresh_daemon(settings, session, clock or SystemClock()) as daemon:
+        daemon.check_and_refresh_token()
+        yield daemon
+
+
+@contextmanager
+def fresh_daemon(
+    settings: Settings, session: Callable[[], requests.Session], clock: Clock
+) -> Iterator[TradingScheduler]:
+    """A daemon that has asked nobody yet; it writes its log as in life, and its terminal is nowhere."""
+    redactor = Redactor([settings.kis_app_key, settings.kis_app_secret, settings.cano])
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         with redirect_stdout(nowhere):
             start_logging(settings, clock, redactor)
-        daemon = build(settings, clock, redactor=redactor, kis_session=session)
-        try:
-            daemon.check_and_refresh_token()
+        daemon = build(settings, clock, redactor=redactor, kis_session=session, yahoo_session=session)
+        with closing(daemon):
             yield daemon
-        finally:
-            daemon.close()
+
+
+def inside(sim: Simulator) -> requests.Session:
+    """Real `requests` without sockets: the session leads into this process."""
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("https://", InProcessAdapter(sim))
+    return session
 
 
 def trusting(bundle: Path) -> Callable[[], requests.Session]:

@@ -40,22 +40,22 @@ class Worker:
             self.close()
             raise
 
-    def ask(self, request: object) -> Any:
-        """The worker's answer to one request."""
+    def ask(self, request: object, patience: float = PATIENCE) -> Any:
+        """The worker's answer to one request, within ``patience`` seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
-        return self._read()
+        return self._read(patience)
 
     def close(self) -> None:
         """End it."""
         end(self._process)
 
-    def _read(self) -> Any:
+    def _read(self, patience: float = PATIENCE) -> Any:
         pipe = self._process.stdout
         assert pipe is not None
-        if not select.select([pipe], [], [], PATIENCE)[0]:
-            raise RuntimeError(f"{self._name}: {PATIENCE:g}초 동안 답이 없습니다")
+        if not select.select([pipe], [], [], patience)[0]:
+            raise RuntimeError(f"{self._name}: {patience:g}초 동안 답이 없습니다")
         line = pipe.readline()
         if not line:
             raise RuntimeError(f"{self._name}: 답 없이 끝났습니다")
@@ -70,9 +70,12 @@ class Worker:
         self.close()
 
 
-def server(folder: Path, certificates: Certificates) -> Worker:
-    """The embedded broker over TLS; its ``hello`` is its address, and asked a number it pushes its clock."""
-    return Worker("benchmarks.server", str(certificates.server), folder=folder)
+def server(folder: Path, certificates: Certificates, *, latency: float = 0.0, limits: bool = False) -> Worker:
+    """The embedded broker over TLS; its ``hello`` is its address, and asked a number it pushes its clock.
+
+    ``latency`` is in seconds before each answer; with ``limits`` it refuses calls that come too fast, as KIS does.
+    """
+    return Worker("benchmarks.server", str(certificates.server), str(latency), str(int(limits)), folder=folder)
 
 
 def end(process: subprocess.Popen[bytes], *, ask: Callable[[], object] = lambda: None) -> None:

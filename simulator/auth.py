@@ -150,6 +150,13 @@ class Auth:
                 if not token.dead:
                     self._kill(key, token, code, stuck=stuck)
 
+    def release_all(self) -> None:
+        """No dead token is handed out again."""
+        for key in self._keys.values():
+            for token in key.tokens:
+                token.stuck = False
+            self._save(key)
+
     def expire_all(self, now: float) -> None:
         """Every live token is past its end from now on, as if its day were over."""
         for key in self._keys.values():

@@ -134,6 +134,12 @@ class Simulator:
             self._auth.kill_all(code, stuck=stuck)
             self._store.commit()
 
+    def release_tokens(self) -> None:
+        """What ``revoke_tokens`` made stuck does not come back any more: the next issue gives a new token."""
+        with self._lock:
+            self._auth.release_all()
+            self._store.commit()
+
     def expire_tokens(self) -> None:
         """Every token has reached its end: EGW00123, and the next issue gives a new one."""
         with self._lock:
@@ -235,9 +241,10 @@ class Simulator:
             self._store.commit()
 
     def unreachable(self, request: Request) -> str | None:
-        """``refused`` or ``unreachable`` if a connection for this request could not be opened now; not a request."""
+        """``refused``, ``unreachable`` or ``dns`` if a connection for this request could not be opened now; not a
+        request."""
         with self._lock:
-            return self.faults.in_force(routes.read(request)[0], {"refused", "unreachable"}, self.clock.now())
+            return self.faults.meet_connection(routes.read(request)[0], self.clock.now())
 
     def close(self) -> None:
         """Let go of sim.db."""

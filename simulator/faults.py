@@ -3,8 +3,8 @@
 A fault says *where* (an end point, a group, a TR id or a part of the path), *what* (``kind``) and *when* (a number of
 times, a span of time, every call). ``Faults`` picks those that meet a request; the core applies them.
 
-Kinds that spoil the wire: ``refused`` ``unreachable`` ``reset`` ``closed`` ``hang`` ``drip`` ``half`` ``stall`` (see
-``messages.Response``) and ``lost_answer`` (the request is processed, then the connection is reset).
+Kinds that spoil the wire: ``refused`` ``unreachable`` ``dns`` ``reset`` ``closed`` ``hang`` ``drip`` ``half`` ``stall``
+(see ``messages.Response``) and ``lost_answer`` (the request is processed, then the connection is reset).
 Kinds that spoil the body: ``html502`` ``html`` (another status) ``empty`` ``cut`` ``json_list`` ``wrong_types``
 ``error`` (KIS's own error with code, message and status; at Yahoo a 429 unless another status is given).
 Kinds that the end points themselves obey:
@@ -28,7 +28,8 @@ from typing import Any, Protocol, cast
 from simulator.codes import kis_error, token_refusal
 from simulator.messages import Response, WireKind, json_answer, text_answer
 
-WIRE = {"refused", "unreachable", "reset", "closed", "hang", "drip", "half", "stall"}
+NO_CONNECTION = {"refused", "unreachable", "dns"}
+WIRE = NO_CONNECTION | {"reset", "closed", "hang", "drip", "half", "stall"}
 BODY = {"html502", "html", "empty", "cut", "json_list", "wrong_types", "error"}
 ORDER_KINDS = {"hide", "reject_later", "no_fill", "partial", "no_number"}
 LIST_KINDS = {"duplicate_rows", "padding_rows", "object_rows", "endless", "unsellable"}
@@ -137,11 +138,10 @@ class Faults:
         """Everything works again."""
         self._faults.clear()
 
-    def in_force(self, place: Place, kinds: set[str], now: datetime) -> str | None:
-        """The kind of the first fault that the next such request would meet; nothing is counted."""
-        for fault, _ in self._faults:
-            spent = fault.times is not None and fault.fired >= fault.times
-            if fault.kind in kinds and not spent and _concerns(fault, place, 1) and _in_time(fault, now):
+    def meet_connection(self, place: Place, now: datetime) -> str | None:
+        """The kind of the fault that keeps a connection for such a request from being opened, counted as fired."""
+        for fault, stream in self._faults:
+            if fault.kind in NO_CONNECTION and _meets(fault, stream, place, 1, now):
                 return fault.kind
         return None
 

@@ -93,11 +93,17 @@ class Nyse:
     def __init__(self) -> None:
         self._sessions: list[Session] = []
         self._begins: list[float] = []
+        self._last: tuple[Session, float] | None = None  # the last answer, and from when on it is another
 
     def current(self, at: float) -> Session:
         """The latest session whose pre-market has begun."""
+        last = self._last
+        if last is not None and last[0].begins <= at < last[1]:
+            return last[0]
         self._cover(datetime.fromtimestamp(at, UTC).year)
-        return self._sessions[bisect_right(self._begins, at) - 1]
+        number = bisect_right(self._begins, at)
+        self._last = self._sessions[number - 1], self._begins[number]
+        return self._last[0]
 
     def recent(self, until: date, count: int) -> list[Session]:
         """The sessions up to a date, newest first."""
@@ -117,6 +123,7 @@ class Nyse:
         self._begins = [session.begins for session in self._sessions]
 
 
+@lru_cache(maxsize=8)
 def _load_nyse(first: int, last: int) -> list[Session]:
     import exchange_calendars
 

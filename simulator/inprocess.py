@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 from collections.abc import Callable, Mapping
 from email.message import Message
 from typing import Any
@@ -18,13 +19,24 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from simulator.core import Simulator
+from simulator.faults import NO_CONNECTION
 from simulator.messages import Request, Response
 
 DRIP_SECONDS = 1.0
 _REFUSED = "Failed to establish a new connection: [Errno 111] Connection refused"
+
+
+Handle = Callable[[Request], Response]
 
 
 class HungForever(RuntimeError):
@@ -34,9 +46,10 @@ class HungForever(RuntimeError):
 class InProcessAdapter(HTTPAdapter):
     """Stands where the network would: a prepared request in, the core's answer or a transport's exception out."""
 
-    def __init__(self, sim: Simulator) -> None:
+    def __init__(self, sim: Simulator, handle: Handle | None = None) -> None:
         super().__init__()
         self._sim = sim
+        self._handle = handle or sim.handle
 
     def send(
         self,
@@ -48,10 +61,18 @@ class InProcessAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """One round trip; raises what a real transport raises."""
+        return self.deliver(request, self._handle(_to_request(request)), timeout)
+
+    def deliver(
+        self,
+        request: requests.PreparedRequest,
+        answer: Response,
+        timeout: float | tuple[float | None, float | None] | None,
+    ) -> requests.Response:
+        """The core's answer as the wire brings it, in the time that it takes."""
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        answer = self._sim.handle(_to_request(request))
-        wire = _Wire(request, connect, read, self._pass)
-        if answer.wire in ("refused", "unreachable"):
+        wire = _Wire(request, connect, read, self.spend)
+        if answer.wire in NO_CONNECTION:
             raise wire.no_connection(answer.wire)
         if answer.wire != "drip":
             wire.wait(answer.delay)
@@ -65,9 +86,9 @@ class InProcessAdapter(HTTPAdapter):
         request = requests.Request("POST", url).prepare()
         kind = self._sim.unreachable(_to_request(request))
         if kind is not None:
-            raise _Wire(request, timeout, timeout, self._pass).no_connection(kind)
+            raise _Wire(request, timeout, timeout, self.spend).no_connection(kind)
 
-    def _pass(self, seconds: float) -> None:
+    def spend(self, seconds: float) -> None:
         """Let virtual time pass."""
         advance = getattr(self._sim.clock, "advance", None)
         if advance is not None and seconds > 0:
@@ -115,8 +136,13 @@ class _Wire:
 
     def no_connection(self, kind: str) -> requests.exceptions.ConnectionError:
         """Nothing was sent: refused at once, or the connect time-out ran out."""
-        if kind == "refused":
-            cause = NewConnectionError(HTTPConnection(self.pool.host, self.pool.port), _REFUSED)
+        if kind in ("refused", "dns"):
+            connection = HTTPConnection(self.pool.host, self.pool.port)
+            cause = (
+                NewConnectionError(connection, _REFUSED)
+                if kind == "refused"
+                else NameResolutionError(self.pool.host, connection, socket.gaierror(-2, "Name or service not known"))
+            )
             failed = MaxRetryError(self.pool, self.target, cause)
             return requests.exceptions.ConnectionError(failed, request=self.request)
         if self._connect is None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-WireKind = Literal["refused", "unreachable", "reset", "closed", "hang", "drip", "half", "stall"]
+WireKind = Literal["refused", "unreachable", "dns", "reset", "closed", "hang", "drip", "half", "stall"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Request:
 class Response:
     """One HTTP answer and how badly it travels.
 
-    ``wire`` None is an ordinary answer. Otherwise: ``refused`` and ``unreachable`` (no connection), ``reset`` (RST
-    before the answer), ``closed`` (FIN without a byte), ``hang`` (no byte ever), ``drip`` (the body byte by byte),
+    ``wire`` None is an ordinary answer. Otherwise: ``refused``, ``unreachable`` and ``dns`` (no connection), ``reset``
+    (RST before the answer), ``closed`` (FIN without a byte), ``hang`` (no byte ever), ``drip`` (the body byte by byte),
     ``half`` (half of the promised body, then FIN), ``stall`` (half of the body, then silence).
     ``delay`` is in seconds, before the first byte (with ``drip``: before each byte as well, at least one second).
     """

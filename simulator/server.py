@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         match response.wire:
             case None:
                 self._write(response, response.body)
-            case "refused" | "reset":
+            case "refused" | "dns" | "reset":
                 self._abort()
             case "closed":
                 self.close_connection = True

@@ -446,7 +446,7 @@ def test_what_is_missing_stands_in_the_same_line(evening, caplog):
 def test_a_market_that_never_closes_needs_no_readiness(house, caplog):
     caplog.set_level(logging.INFO)
     house.pass_seconds(7.75 * 3600)  # the next trading day begins in a quarter of an hour
-    house.daemon.report_readiness()
+    house.daemon.night.say_readiness()
     assert not ready(caplog)
 
 

@@ -1,6 +1,7 @@
 """The log: what may never stand in it, what it costs when the disk is full, and the times it shows."""
 
 import base64
+import hashlib
 import logging
 import os
 import subprocess
@@ -50,6 +51,15 @@ def test_a_secret_is_masked_in_every_form(redactor, form):
 def test_ordinary_text_is_left_alone(redactor):
     text = "[AUTO_RECOVER] NVDA 토큰 오류 감지, 자동 복구 시도..."
     assert redactor.clean(text) == text
+
+
+def test_the_tokens_of_a_year_are_not_kept(redactor):
+    tokens = [hashlib.sha256(bytes(number)).hexdigest() for number in range(365)]
+    for token in tokens:
+        redactor.add_token(token)
+        redactor.add_token(tokens[360 if token == tokens[364] else 0])  # read again from the file
+    assert redactor.clean(tokens[364]) == redactor.clean(tokens[0]) == redactor.clean(SECRET) == MASK
+    assert redactor.clean(tokens[100]) == tokens[100]
 
 
 @pytest.fixture
@@ -141,6 +151,9 @@ def test_repeats_are_folded_by_key_and_text():
     assert repeats.admit("NVDA", "x") is None
     clock.advance(600)
     assert repeats.admit("NVDA", "x") == "x …외 1회"
+    repeats.forget("NVDA")
+    assert repeats.admit("NVDA", "x") is None, "trouble that comes and goes is not said more than once a minute"
+    clock.advance(60)
     repeats.forget("NVDA")
     assert repeats.admit("NVDA", "x") == "x"
     for number in range(10):

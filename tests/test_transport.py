@@ -1,6 +1,7 @@
 """The one road to KIS: what comes back as what, what is bounded, and how fast it may be used."""
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
 
+import certifi
 import pytest
 import requests
 import trustme
@@ -18,7 +20,11 @@ from errors import KISRefusal, NoAnswer, RateLimited, Stopping, TokenRejected, W
 from kis_codes import check_answer
 from kis_transport import KISTransport, new_session, token_mark
 from rate_limit import LEDGER_SPACING, RateLimiter
+from simulator import Simulator
+from simulator.client import APP_KEY, APP_SECRET
+from simulator.server import serve
 
+TOKEN_REQUEST = {"grant_type": "client_credentials", "appkey": APP_KEY, "appsecret": APP_SECRET}
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
 
 
@@ -274,6 +280,41 @@ def test_over_tls_an_order_goes_out_on_the_very_connection_that_was_opened_befor
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)
     assert len(accepted) == 1
+
+
+@pytest.fixture
+def authority(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return authority
+
+
+def ask_over_tls(authority, bundle, name="127.0.0.1"):
+    """One request over a new pool that trusts ``bundle``, to a server that ``authority`` calls ``name``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    clock, stop, session = SystemClock(), threading.Event(), new_session()
+    session.verify = str(bundle)
+    road = KISTransport(lambda: session, RateLimiter(1000, clock, stop), clock, stop)
+    with serve(Simulator(clock), ssl_context=context) as server, contextlib.closing(road):
+        return road.post(f"{server.url}/oauth2/tokenP", data=json.dumps(TOKEN_REQUEST)).status
+
+
+def test_the_trusted_authorities_are_read_once_for_all_pools(authority, tmp_path):
+    assert ask_over_tls(authority, tmp_path / "ca.pem") == 200
+    (tmp_path / "ca.pem").unlink()
+    assert ask_over_tls(authority, tmp_path / "ca.pem") == 200
+
+
+def test_a_server_that_nobody_vouches_for_hears_nothing(authority, tmp_path):
+    with pytest.raises(NoAnswer, match="TLS 오류"):
+        ask_over_tls(trustme.CA(), tmp_path / "ca.pem")
+    with pytest.raises(NoAnswer, match="TLS 오류"):
+        ask_over_tls(authority, tmp_path / "ca.pem", name="somebody-else.invalid")
+    with pytest.raises(NoAnswer, match="TLS 오류"):
+        ask_over_tls(authority, certifi.where())
+    with pytest.raises(NoAnswer, match="통신 오류 FileNotFoundError"):
+        ask_over_tls(authority, tmp_path / "gone.pem")
 
 
 def test_redirects_are_not_followed(wire, transport):

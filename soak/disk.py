@@ -1,0 +1,70 @@
+"""The daemon's disk, with a hand on it: it fills up, or the process dies at a chosen commit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from files import Disk
+from soak.outcomes import Crash
+
+
+class SoakDisk(Disk):
+    """Real files and a real SQLite, apart from what is told to go wrong."""
+
+    def __init__(self) -> None:
+        self.full: set[str] = set()  # names of files that take no write
+        self.die_in: int | None = None  # commits until the process dies
+        self.die_after = False  # after the commit instead of before it
+        self.commits = 0
+        self.refused = 0
+        self._open: list[sqlite3.Connection] = []
+
+    def connect(self, path: Path | str) -> sqlite3.Connection:
+        """A connection whose COMMIT passes here."""
+        disk, name = self, Path(path).name
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+                if sql != "COMMIT":
+                    return super().execute(sql, *values)  # type: ignore[arg-type]
+                dies = disk.begin_commit(name)
+                cursor = super().execute(sql)
+                if dies:
+                    raise Crash("after a commit")
+                return cursor
+
+        db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False, factory=Connection)
+        self._open.append(db)
+        return db
+
+    def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+        """As in life, without the flush: the process dies here, never the machine."""
+        if path.name in self.full:
+            self.refused += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return super().replace(path, content, mode=mode, durable=False)
+
+    def begin_commit(self, name: str) -> bool:
+        """Refuse, die, or let it through; True when the process is to die right after it."""
+        self.commits += 1
+        if name in self.full:
+            self.refused += 1
+            raise sqlite3.OperationalError("database or disk is full")
+        if self.die_in is None:
+            return False
+        self.die_in -= 1
+        if self.die_in > 0:
+            return False
+        self.die_in = None
+        if not self.die_after:
+            raise Crash("before a commit")
+        return True
+
+    def bury(self) -> None:
+        """The process is dead: its files are closed and what was not committed is gone."""
+        for db in self._open:
+            db.close()
+        self._open.clear()

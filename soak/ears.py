@@ -1,0 +1,106 @@
+"""What the daemon says, heard line by line: hashed, searched for secrets, and counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from clock import Clock
+from logs import KSTFormatter, LogFile, Redactor, _Complaint
+
+if TYPE_CHECKING:
+    from soak.world import World
+
+RUN = 12  # characters of a secret in a row that must not be seen (A17)
+REPEAT = 60.0  # seconds in which no warning is said twice (A18)
+EACH_TIME = (
+    "[AUTO_RECOVER]",
+    "[ORDER]",
+    "api_token.json",
+)  # one line for each thing that happens; so is a refused token
+
+
+class Canaries:
+    """The secrets of this run, as runs of twelve characters."""
+
+    def __init__(self) -> None:
+        self._runs: set[str] = set()
+
+    def add(self, secret: str) -> None:
+        """Look out for this one too."""
+        self._runs.update(secret[i : i + RUN] for i in range(max(1, len(secret) - RUN + 1)))
+
+    def in_text(self, text: str) -> bool:
+        """Whether a secret, or a good part of one, stands in the text."""
+        runs = self._runs
+        return any(text[i : i + RUN] in runs for i in range(len(text) - RUN + 1))
+
+
+class OnceFormatter(KSTFormatter):
+    """Finishes each line once, for whoever wants it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line."""
+        line: str | None = record.__dict__.get("finished")
+        if line is None:
+            line = record.__dict__["finished"] = super().format(record)
+        return line
+
+
+class Ears(logging.Handler):
+    """Hears every finished line."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self._said: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        world, line = self._world, self.format(record)
+        world.note_line(line)
+        if world.canaries.in_text(line) or world.settings.cano in line:
+            world.broken("A17", f"a secret stands in the log: {line[:60]}")
+        if record.levelno < logging.WARNING:
+            return
+        world.heard_warning()
+        text = record.getMessage()
+        if text.startswith("[JOB]"):
+            trouble = record.exc_info[1] if record.exc_info else None
+            world.broken("P20", f"{text} ({type(trouble).__name__}: {trouble})")
+        self._check_repeat(text)
+
+    def _check_repeat(self, text: str) -> None:
+        now, before = self._world.clock.monotonic(), self._said.get(text, float("-inf"))
+        if now - before < REPEAT and before > self._world.restarted_at and not _each_time(text):
+            self._world.broken("A18", f"said twice within a minute: {text}")
+        if len(self._said) > 500:
+            self._said.clear()
+        self._said[text] = now
+
+
+def _each_time(text: str) -> bool:
+    """A refused token begins a recovery, and that block is always written whole."""
+    return text.startswith(EACH_TIME) or "rt_cd=EGW0012" in text
+
+
+def listen(world: World, clock: Clock, redactor: Redactor) -> None:
+    """The daemon's log goes to a file as in life, and to our ears."""
+    formatter = OnceFormatter(clock, redactor)
+    handlers: list[logging.Handler] = [
+        LogFile(
+            world.settings.log_path,
+            world.settings.log_max_bytes,
+            world.settings.log_backup_count,
+            _Complaint(clock, "log"),
+        ),
+        Ears(world),
+    ]
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)

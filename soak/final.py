@@ -1,0 +1,76 @@
+"""F1–F6: what must hold after an hour without faults inside a session. Chaos proves safety, this proves healing."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from books import replay
+from soak.border import SLACK
+
+if TYPE_CHECKING:
+    from soak.world import World
+
+OPEN_AT_MOST = 35 * 60.0  # seconds (F3)
+FRESH = 75.0  # seconds (F4)
+THREADS = 6  # besides the simulator's (A19)
+
+
+def check_healed(world: World) -> None:
+    """Raise Broken for the first thing that has not healed."""
+    world.check_books()
+    _orders(world)
+    _fills(world)
+    _mode(world)
+    _leftovers(world)
+    world.tally.checks["F"] += 1
+
+
+def _orders(world: World) -> None:
+    bound = {entry.id for entry in world.journal.entries("number IS NOT NULL")}
+    for order in world.oracle.ours():
+        key = world.oracle.owner_of(order)
+        assert key is not None
+        if key[1] not in bound:
+            world.broken("F1", f"order {order.number} of intent {key[1]} is only remembered by the broker")
+    now = world.true.now().timestamp()
+    old = [o for o in world.oracle.ours() if o.rest and now - o.placed > OPEN_AT_MOST]
+    if old:
+        world.broken("F3", f"order {old[0].number} is open for {now - old[0].placed:.0f} s")
+    open_states = world.journal.entries("state IN ('unknown', 'sent', 'prepared', 'ambiguous')")
+    if open_states:
+        world.broken("F3", f"intent {open_states[0].id} is still «{open_states[0].state}»")
+
+
+def _fills(world: World) -> None:
+    now = world.true.now().timestamp()
+    for entry in world.journal.entries("number IS NOT NULL AND state = 'done'"):
+        orders = world.oracle.accepted((world.oracle.generation, entry.id))
+        if orders and entry.filled != orders[0].filled:
+            world.broken("F2", f"intent {entry.id}: {entry.filled} filled, the broker says {orders[0].filled}")
+    if any(order.rest or now - (order.ended or now) < 300 for order in world.oracle.ours()):
+        return  # a fill may be on its way
+    mine = dict(replay(world.daemon.ledger.fills()).quantities)
+    truth = {symbol: shares for symbol, shares in world.expected_shares().items() if shares}
+    if mine != truth:
+        world.broken("F2", f"our books say {mine}, the broker's {truth}")
+
+
+def _mode(world: World) -> None:
+    reason = world.daemon.trader.distrust()
+    if reason:
+        world.broken("F4", f"still not trading: {reason}")
+    now = world.clock.monotonic()
+    for symbol, quote in world.daemon.api.get_quotes(world.symbols).items():
+        seen = world.border.priced.get(symbol)
+        if quote is None or quote.source != "KIS" or not seen or now - seen[-1][0] > FRESH + SLACK:
+            world.broken("F4", f"{symbol} has no fresh quote of KIS: {quote}")
+
+
+def _leftovers(world: World) -> None:
+    if threading.active_count() > THREADS:
+        world.broken("F5", f"{threading.active_count()} threads: {[t.name for t in threading.enumerate()]}")
+    for kind, (fired, said) in world.loud.items():
+        if fired and not said:
+            world.broken("F6", f"«{kind}» struck {fired} times and left no warning in the log")
+    world.loud.clear()

@@ -1,0 +1,92 @@
+"""Runs many plans on all cores, each in a process of its own share, and gathers what they saw."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from soak.drawing import draw
+from soak.mutants import planted
+from soak.plan import Plan
+from soak.shrink import Shrinker
+from soak.tally import Tally
+from soak.world import Level, Result, run_plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan to run, at a level, with a planted bug or without."""
+
+    plan: Plan
+    level: Level = "core"
+    mutant: str | None = None
+
+
+@dataclass
+class Summary:
+    """All runs together."""
+
+    seconds: float = 0.0
+    runs: int = 0
+    tally: Tally = field(default_factory=Tally)
+    failures: list[Result] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+
+    def take(self, result: Result) -> None:
+        """One more run."""
+        self.runs += 1
+        self.tally.add(result.tally)
+        self.digests.append(result.digest)
+        if result.violation is not None:
+            self.failures.append(result)
+
+
+def perform(job: Job) -> Result:
+    """Run one job here."""
+    with planted(job.mutant):
+        return run_plan(job.plan, job.level)
+
+
+def draw_plans(seeds: Iterable[int], days: int, faults: str, start: str | None = None) -> list[Plan]:
+    """A plan for each seed; every tenth run of two days becomes one of eight, so that weekends turn over as well."""
+    return [draw(seed, 8 if days == 2 and seed % 10 == 9 else days, faults, start) for seed in seeds]
+
+
+def run_all(
+    jobs: Sequence[Job], *, progress: Callable[[Summary], None] = lambda summary: None, stop_at_failure: bool = True
+) -> Summary:
+    """Every job, on as many cores as there are; ends early at the first violation if that is wanted."""
+    summary, started = Summary(), time.perf_counter()
+    for result in results_of(jobs):
+        summary.take(result)
+        summary.seconds = time.perf_counter() - started
+        progress(summary)
+        if summary.failures and stop_at_failure:
+            break
+    return summary
+
+
+def results_of(jobs: Sequence[Job]) -> Iterator[Result]:
+    """What each job came to, in their order, as soon as it is known."""
+    cores = min(os.cpu_count() or 1, len(jobs))
+    if cores <= 1:
+        yield from map(perform, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(cores, maxtasksperchild=50) as pool:
+        yield from pool.imap(perform, jobs)
+
+
+def shrink(result: Result, mutant: str | None = None) -> tuple[Plan, int]:
+    """The smallest plan that breaks the same invariant, and how many runs it took to find it."""
+    assert result.violation is not None
+    wanted = result.violation.invariant
+
+    def breaks(plan: Plan) -> bool:
+        violation = perform(Job(plan, result.level, mutant)).violation
+        return violation is not None and violation.invariant == wanted
+
+    shrinker = Shrinker(breaks)
+    return shrinker.shrink(result.plan), shrinker.runs

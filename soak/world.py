@@ -1,0 +1,507 @@
+"""One run: the real daemon on a virtual clock, the world around it, and everything that must stay true.
+
+The daemon is made by ``main.build`` like in life; only what the seams let in is ours: the clock, the HTTP sessions, the
+second source, the disk and the places where it may die. Nothing in it knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import resource
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, NoReturn
+
+import requests
+
+from adopt import run_adopt
+from clock import NEW_YORK, VirtualClock
+from config import Settings
+from errors import SettingsError
+from logs import Redactor
+from main import build
+from scheduler import TICK, TradingScheduler
+from simulator import Fault, Options, Simulator
+from simulator.direct import DirectSession
+from simulator.hours import Session, previous
+from simulator.inprocess import InProcessAdapter
+from simulator.listings import find_listing
+from simulator.true_clock import TrueClock
+from soak import acts
+from soak.books import BooksChecker, exposure_problem
+from soak.border import Border
+from soak.disk import SoakDisk
+from soak.drawing import HEALING, calendar, is_trading_day, sessions_of
+from soak.ears import Canaries, listen
+from soak.final import THREADS, check_healed
+from soak.oracle import Journal, Oracle
+from soak.outcomes import Broken, Crash, Violation
+from soak.plan import Plan
+from soak.quotes_check import watch_quotes
+from soak.second import ChartPrices
+from soak.tally import Tally
+
+HOST = "https://simulator.invalid"  # never looked up
+Level = Literal["core", "http"]
+WATCH = ("SOUN", "IONQ", "SOXL", "SMR", "PLTR")
+PAPER_KEYS = ("soak-made-up-key-".ljust(36, "k"), "soak-made-up-secret-".ljust(180, "s"), "40718293-01")
+MARK = 180.0  # seconds before the close at which everything must have healed
+TURN = {  # seconds for a turn of the loop: calm, and with faults or with lists in tiny pages (A12)
+    "real": (30.0, 95.0),
+    "paper": (45.0, 150.0),  # at 0.8 calls a second, and at half of that after EGW00201
+}
+CHECK_GAP, REINIT_GAP, LOOK_GAP = 45 * 60.0, 9 * 3600.0, 240.0  # seconds (A13)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    plan: Plan
+    level: Level
+    violation: Violation | None
+    tally: Tally
+    digest: str  # of all events, log lines and the database
+
+
+class World:
+    """Everything of one run."""
+
+    zero = Decimal(0)
+
+    def __init__(self, plan: Plan, level: Level, folder: Path) -> None:
+        self.plan, self.level = plan, level
+        self.clock = VirtualClock(plan.begins)
+        self.true = TrueClock(self.clock)
+        self.sim = Simulator(self.true, _profile(plan), seed=plan.seed, options=Options(**plan.options))
+        self.symbols = ("NVDA", *WATCH)
+        self.settings = _settings(plan, folder)
+        self.tally = Tally()
+        self.disk = SoakDisk()
+        self.oracle = Oracle(self.sim)
+        self.journal = Journal(self.settings.database_file)
+        self.border = Border(self)
+        self.canaries = Canaries()
+        self.armed: list[acts.Arming] = []
+        self.twin, self.races = "", False  # what the owner and the exchange do at the next order or cancellation
+        self.laid: list[tuple[str, Fault]] = []
+        self.loud: dict[str, tuple[int, int]] = {}
+        self.before_restart: list[Callable[[], None]] = []
+        self.stop = threading.Event()
+        self.daemon: TradingScheduler = None  # type: ignore[assignment]  # made before anything asks
+        self.suspended_at = self.stepped_at = self.restarted_at = self._healed_at = float("-inf")
+        self._excused_at = float("-inf")
+        self._books = BooksChecker(self)
+        self._checked_commits = -1
+        self._sessions = sessions_of(plan)
+        self._rng = Random(f"{plan.seed}:restarts")
+        self._hash = hashlib.sha256()
+        self._ended = self._adopts = False
+        self._turned_at = self._token_seen_at = self._reinit_at = self._hour_at = 0.0
+        self._adopted_shares: Counter[str] = Counter()
+        for secret in (self.settings.kis_app_key, self.settings.kis_app_secret):
+            self.canaries.add(secret)
+
+    # the run
+
+    def run(self) -> Result:
+        """From the first instant to the last, or to the first violation."""
+        self.write_stocks()
+        self._book_events()
+        redactor = Redactor([self.settings.kis_app_key, self.settings.kis_app_secret, self.settings.cano])
+        listen(self, self.clock, redactor)
+        violation = None
+        try:
+            while not self._ended:
+                self._live(redactor)
+        except Broken as broken:
+            violation = broken.violation
+        self._finish()
+        return Result(self.plan, self.level, violation, self.tally, self._digest())
+
+    def _live(self, redactor: Redactor) -> None:
+        """One life of the process, to its end or its death."""
+        self.stop = threading.Event()
+        try:
+            self._wake(redactor)
+            if self._adopts:
+                self._adopt()
+            else:
+                self.daemon.run()
+            self.daemon.close()
+        except Crash as crash:
+            self.note_event(f"crash {crash}")
+            self.tally.kills["커밋"] += str(crash).endswith("commit")
+            self.tally.sometimes["kill 커밋"] += str(crash).endswith("commit")
+        except SettingsError as exc:
+            self._owner_mends_settings(str(exc))
+        self._bury()
+
+    def _owner_mends_settings(self, text: str) -> None:
+        """Exit status 2: nobody restarts it but the owner, who mends what the message names."""
+        if self.settings.stocks_file.name not in text:
+            self.broken("P01", f"the daemon does not start: {text}")
+        self.write_stocks()
+
+    def _wake(self, redactor: Redactor) -> None:
+        sessions: dict[str, Any] = {"kis_session": self._session, "yahoo_session": self._requests_session}
+        if self.level == "core":
+            sessions = {
+                "kis_session": lambda: DirectSession(self._adapter(), self.border.handle),
+                "second_source": ChartPrices(self.border.handle, self.clock.advance),
+            }
+        self.daemon = build(
+            self.settings,
+            self.clock,
+            stop=self.stop,
+            redactor=redactor,
+            disk=self.disk,
+            point=self.point,
+            **sessions,
+        )
+        self._turned_at = self._token_seen_at = self._reinit_at = self.clock.monotonic()
+        self.restarted_at = self.clock.monotonic()
+        watch_quotes(self)
+        self._watch_checks()
+
+    def _bury(self) -> None:
+        """What is left of the process is nothing but its files."""
+        self.tally.restarts += 1
+        self.disk.bury()
+        if self._ended:
+            return
+        self.clock.advance(self._rng.choice((2.0, 5.0, 30.0, 90.0)))
+        for action in self.before_restart:
+            action()
+        self.before_restart.clear()
+
+    def _adapter(self) -> InProcessAdapter:
+        return InProcessAdapter(self.sim, self.border.handle)
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("https://", self._adapter())
+        return session
+
+    _requests_session = _session
+
+    def _finish(self) -> None:
+        self.journal.close()
+        self.sim.close()
+        self.tally.days += self.clock.monotonic() / 86_400
+        files = list(self.settings.data_dir.rglob("*"))
+        self.tally.log_bytes += sum(f.stat().st_size for f in files if f.name.startswith("trading.log"))
+        self.tally.disk_bytes = sum(f.stat().st_size for f in files if f.is_file())
+        self.tally.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def _digest(self) -> str:
+        with contextlib.suppress(Exception):
+            import sqlite3
+
+            with contextlib.closing(sqlite3.connect(self.settings.database_file)) as db:
+                for line in db.iterdump():
+                    self._hash.update(line.encode())
+        return self._hash.hexdigest()[:16]
+
+    # the timetable of the world
+
+    def _book_events(self) -> None:
+        self._book(self.plan.days * 86_400.0, self._end)
+        start = self.plan.begins.timestamp()
+        for session in self._sessions:
+            self._book(session.closes - HEALING - start, self._heal)
+            self._book(session.closes - MARK - start, lambda session=session: self._mark(session))  # type: ignore[misc]
+        for event in self.plan.events:
+            self._book(event.at, lambda event=event: acts.perform(self, event))  # type: ignore[misc]
+        self._note_dates()
+
+    def _book(self, at: float, action: Callable[[], None]) -> None:
+        self.clock.at(self.plan.begins + timedelta(seconds=at), action)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Book something that the world does later, by true time."""
+        self.clock.at(self.clock.now() + timedelta(seconds=seconds), action)
+
+    def _end(self) -> None:
+        self._ended = True
+        self.stop.set()
+
+    def _heal(self) -> None:
+        self._count_faults()
+        self._healed_at = self.clock.monotonic()
+        acts.heal(self)
+        self.check_books()
+        if self._needs_owner():
+            self._owner_mends()
+
+    def _mark(self, session: Session) -> None:
+        """Everything must have healed by now, unless the machine has slept through the healing."""
+        late = self.true.now().timestamp() - (session.closes - MARK)
+        if late < MARK and self.suspended_at < self._healed_at:
+            check_healed(self)
+
+    def _needs_owner(self) -> bool:
+        held = self.sim.account().holdings if self.oracle.ours() else {}
+        short = any(n > (held[s].quantity if s in held else 0) for s, n in self.expected_shares().items())
+        return short or bool(self.daemon.ledger.fault) or "adopt" in (self.daemon.trader.distrust() or "")
+
+    def owner_mends_after(self, seconds: float) -> None:
+        """The owner notices, stops the daemon, adopts and starts it again."""
+        self.after(seconds, self._owner_mends)
+
+    def _owner_mends(self) -> None:
+        if self._needs_owner():
+            self._adopts = True
+            self.stop.set()
+
+    def _adopt(self) -> None:
+        """``python main.py adopt --yes``, with the shares that were the daemon's by the broker's books."""
+        broken = self.daemon.ledger.fault is not None
+        own = [symbol for symbol, shares in self.expected_shares().items() if shares > 0]
+        with contextlib.redirect_stdout(io.StringIO()):
+            status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
+        self._adopts = False
+        if status == 0:
+            self.oracle.adopted(new_database=broken)
+            held = self.sim.account().holdings if self.sim.count("kis") else {}
+            self._adopted_shares = Counter({s: held[s].quantity for s in own if s in held})
+            self.tally.sometimes["adopt"] += 1
+            self.journal.close()
+        else:  # KIS could not be read: the owner tries again
+            self.owner_mends_after(600.0)
+
+    # what the daemon passes
+
+    def point(self, name: str) -> None:
+        """A labelled place in the daemon's code. Raises Crash where it is to die."""
+        if name == "loop":
+            self._turn()
+        full = name == "before_journal" and self.settings.database_file.name in self.disk.full
+        self.tally.sometimes["주문할 때 디스크 가득"] += full
+        for arming in self.armed:
+            if arming.point != name:
+                continue
+            if arming.passes:
+                arming.passes -= 1
+                continue
+            self.armed.remove(arming)
+            self.tally.kills[name] += 1
+            self.tally.sometimes[f"kill {name}"] += 1
+            raise Crash(name)
+
+    def _turn(self) -> None:
+        now = self.clock.monotonic()
+        gap, self._turned_at = now - self._turned_at - TICK, now
+        if gap > 0 and now - self.suspended_at > gap + TICK + 1:
+            self._check_gap(gap)
+        if self._checked_commits != self.disk.commits:
+            self.check_books()
+        if now - self._hour_at >= 3600:
+            self._hour_at = now
+            self._each_hour(now)
+
+    def _check_gap(self, gap: float) -> None:
+        self.tally.longest_gap = max(self.tally.longest_gap, gap)
+        calm = not any(self.sim.faults) and self.clock.monotonic() - self._healed_at > gap + TICK
+        limit = TURN[self.plan.profile][not calm or self.sim.options.page_size is not None]
+        if gap > limit:
+            self.broken("A12", f"a turn of the loop took {gap:.0f} s")
+
+    def _each_hour(self, now: float) -> None:
+        self.tally.checks["시간마다"] += 1
+        self._books.forget()
+        self.sim.audit()
+        if problem := exposure_problem(self):
+            self.broken("A16", problem)
+        if threading.active_count() > THREADS:
+            self.broken("A19", f"{threading.active_count()} threads")
+        if len(self.daemon.api._cache) > 64:
+            self.broken("A19", "the cache of quotes has grown")
+        grace = self.suspended_at if now - self.suspended_at < CHECK_GAP else float("-inf")
+        if now - max(self._token_seen_at, grace) > CHECK_GAP:
+            self.broken("A13", f"no token check for {(now - self._token_seen_at) / 60:.0f} min")
+        if now - max(self._reinit_at, self.suspended_at) > REINIT_GAP:
+            self.broken("A13", f"no re-init for {(now - self._reinit_at) / 3600:.1f} h")
+
+    def _watch_checks(self) -> None:
+        """See the jobs run, from the outside."""
+        check, make = self.daemon.check_and_refresh_token, self.daemon.api.reinitialize_brokers
+
+        def seen_check() -> None:
+            self._token_seen_at = self.clock.monotonic()
+            check()
+
+        def seen_reinit() -> None:
+            self._reinit_at = self.clock.monotonic()
+            self.tally.reinits += 1
+            make()
+
+        self.daemon.check_and_refresh_token = seen_check  # type: ignore[method-assign]
+        self.daemon.api.reinitialize_brokers = seen_reinit  # type: ignore[method-assign]
+
+    # what is asked of the world
+
+    def session(self) -> Session:
+        """The session that opened last, by the broker's calendar and true time."""
+        return self.session_at(self.true.now().timestamp())
+
+    def session_at(self, at: float) -> Session:
+        """The session that opened last before an instant, in epoch seconds, be it in the run or not."""
+        session = calendar().current(at)
+        return session if at >= session.opens else previous(calendar(), session)
+
+    def price(self, symbol: str) -> Decimal:
+        """The market's price now, USD."""
+        listing = find_listing(symbol)
+        assert listing is not None
+        return self.sim.market.price(listing, self.true.now().timestamp())
+
+    def expected_shares(self) -> Counter[str]:
+        """What counts as the daemon's own: what was adopted, and what its orders have brought since."""
+        return self.oracle.shares(self._adopted_shares)
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        """Whether somebody has stepped the daemon's wall clock."""
+        return abs((self.true.now() - self.clock.now()).total_seconds()) > 1
+
+    @property
+    def disk_trouble(self) -> bool:
+        """Whether what the daemon knows may not be on disk."""
+        return bool(self.disk.full or self.disk.refused) or self.daemon.ledger.fault is not None
+
+    def forgot_spacing(self, since: float) -> bool:
+        """Whether the daemon cannot know when it last asked: it died since, and its clock or its disk was wrong."""
+        return self.restarted_at > since and (self.stepped_at > since - 7200 or self.disk_trouble or self._adopts)
+
+    def excuse(self) -> None:
+        """A token is lost or refused: another one may be asked for."""
+        self._excused_at = self.clock.monotonic()
+
+    def excused(self, seconds: float) -> bool:
+        """Whether that was so within the last ``seconds``."""
+        return self.clock.monotonic() - self._excused_at <= seconds or self.clock.monotonic() - self.restarted_at < 120
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps."""
+        self.clock.advance(seconds)
+        self.suspended_at = self.clock.monotonic()
+
+    def write_stocks(self) -> None:
+        """The owner's list, whole."""
+        listed = {"filter_stocks": {"NVDA": True}, "watch_list": list(WATCH), "exchanges": {}}
+        self.settings.stocks_file.write_text(json.dumps(listed), "utf-8")
+
+    def check_books(self) -> None:
+        """Hold the journal against the broker, if anything was written since the last time."""
+        if self._checked_commits != self.disk.commits:
+            self._checked_commits = self.disk.commits
+            self._books.check()
+
+    def broken(self, invariant: str, text: str) -> NoReturn:
+        """An invariant does not hold: the run ends here."""
+        raise Broken(Violation(invariant, text, self.clock.monotonic()))
+
+    @property
+    def checks(self) -> Counter[str]:
+        """How often what was checked."""
+        return self.tally.checks
+
+    # what is noted
+
+    def note_event(self, text: str) -> None:
+        """Part of the run's identity (A21)."""
+        self._hash.update(f"{self.clock.monotonic():.6f} {text}\n".encode())
+
+    def note_line(self, line: str) -> None:
+        """A finished line of the log."""
+        self._hash.update(line.encode() + b"\n")
+
+    def expect_warning(self, kind: str) -> None:
+        """A fault has struck that the log must show."""
+        fired, said = self.loud.get(kind, (0, 0))
+        self.loud[kind] = (fired + 1, said)
+
+    def heard_warning(self) -> None:
+        """A line at WARNING or above."""
+        for kind, (fired, said) in self.loud.items():
+            self.loud[kind] = (fired, said + 1)
+
+    def _count_faults(self) -> None:
+        for kind, fault in self.laid:
+            self.tally.faults[f"{kind} (호출)"] += fault.fired
+            if fault.where == "order" and fault.fired:
+                name = fault.code if fault.kind == "error" else fault.kind
+                self.tally.order_faults[name] += fault.fired
+                self.tally.sometimes[f"주문 중 {name}"] += fault.fired
+            self.tally.sometimes["SYDB0050"] += fault.fired if fault.code == "SYDB0050" else 0
+            self.tally.sometimes["발급 거절"] += fault.fired if fault.code == "EGW00133" else 0
+            self.tally.sometimes["발급 답 유실"] += fault.fired if kind == "issue_lost" else 0
+            self.tally.sometimes["불명 중 2쪽 실패"] += fault.fired if fault.page == 2 else 0
+        self.laid.clear()
+
+    def _note_dates(self) -> None:
+        seen, begins = self.tally.sometimes, self.plan.begins
+        for day in range(self.plan.days):
+            here = begins + timedelta(days=day)
+            before, after = (moment.astimezone(NEW_YORK).utcoffset() for moment in (here, here + timedelta(days=1)))
+            assert before is not None
+            assert after is not None
+            seen["서머타임 시작"] += after > before
+            seen["서머타임 끝"] += after < before
+            date = here.astimezone(NEW_YORK).date()
+            seen["휴장"] += date.weekday() < 5 and not is_trading_day(date)
+            seen["해 넘김"] += (here + timedelta(days=1)).year > here.year
+        seen["반일장"] += sum(session.closes - session.opens < 5 * 3600 for session in self._sessions)
+
+
+def _profile(plan: Plan) -> Literal["real", "paper"]:
+    return "paper" if plan.profile == "paper" else "real"
+
+
+def _settings(plan: Plan, folder: Path) -> Settings:
+    key, secret, account = PAPER_KEYS
+    paper = {"KIS_MODE": "paper", "KIS_APP_KEY": key, "KIS_APP_SECRET": secret, "KIS_ACCOUNT": account}
+    base = Settings.load(paper if plan.profile == "paper" else {"KIS_MODE": "sim"}, None)
+    decimals = {n: Decimal(v) for n, v in plan.settings.items() if n.endswith(("_usd_per_day", "_pct"))}
+    return replace(
+        base,
+        **{
+            "data_dir": folder,
+            "stocks_file": folder / "stocks_config.json",
+            "kis_base_url": HOST,
+            "yahoo_base_url": HOST,
+            "sim_hours": "nyse",
+            "log_max_bytes": 256 * 1024,
+            "log_backup_count": 2,
+            **plan.settings,
+            **decimals,
+        },
+    )
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for one run, in memory where there is such a place."""
+    import tempfile
+
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="autostock-soak-", dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+def run_plan(plan: Plan, level: Level = "core") -> Result:
+    """Run a plan in a folder of its own."""
+    with scratch_folder() as folder:
+        return World(plan, level, folder).run()
