@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 
+from clock import NEW_YORK
 from errors import KISRefusal
 from kis_transport import Answer
 from portfolio import OrderRow, Side, order_number
@@ -171,15 +172,24 @@ def _is_its_own(row: OrderRow, intent: Intent) -> bool:
         return False
     if intent.order_date:
         return row.date == intent.order_date
-    return (row.date, row.number) not in intent.known and _near(row.date, intent.session)
+    return (row.date, row.number) not in intent.known and _near(row.date, intent)
 
 
-def _near(listed: str, session: str) -> bool:
-    """Whether KIS's date of an order may belong to this session: its date, or the day before or after."""
+def _near(listed: str, intent: Intent) -> bool:
+    """Whether KIS's date of an order may be this intent's, give or take a day."""
     if not re.fullmatch(r"\d{8}", listed):
         return True
     day = date(int(listed[:4]), int(listed[4:6]), int(listed[6:]))
-    return abs((day - date.fromisoformat(session)).days) <= 1
+    return any(abs((day - own).days) <= 1 for own in days_of(intent))
+
+
+def days_of(intent: Intent) -> set[date]:
+    """The New York dates under which KIS may list it: its session's, and KIS's own at the sending, for a wrong clock of
+    ours takes another session for its own."""
+    days = {date.fromisoformat(intent.session)}
+    if intent.sent_at is not None:
+        days.add(datetime.fromtimestamp(intent.sent_at, NEW_YORK).date())
+    return days
 
 
 def candidates(intent: Intent, rows: Iterable[OrderRow], others: Collection[Intent]) -> list[OrderRow]:
@@ -190,7 +200,7 @@ def candidates(intent: Intent, rows: Iterable[OrderRow], others: Collection[Inte
         for row in rows
         if row.original is None
         and (row.date, row.number) not in intent.known
-        and _near(row.date, intent.session)
+        and _near(row.date, intent)
         and (row.symbol, row.side, row.quantity) == (intent.symbol, intent.side, intent.quantity)
         and row.limit in (0, limit)
         and not any(other.number is not None and _is_its_own(row, other) for other in others)

@@ -22,6 +22,7 @@ from intents import (
     after_answer,
     after_refusal,
     after_silence,
+    days_of,
     late_fill,
     never_sent,
     settle,
@@ -38,7 +39,6 @@ LIST_AGE = 60.0  # seconds that a complete read of the orders may be old when an
 MOST_CANCELS = 5
 CANCEL_PAUSE = 60.0  # seconds before the second cancel, twice that before the third, …
 BEFORE_CLOSE = 60.0  # seconds before the close at which everything open is cancelled
-BELIEVE_CLOSE_AFTER = 300.0  # seconds after the sending in which no clock may say that the day is over
 
 
 class OrderNotPossible(AutoStockError):
@@ -238,7 +238,7 @@ class OrderDesk:
 
         None when there is nothing to ask about. An order that only a person can tell apart is not asked about.
         """
-        days = [date.fromisoformat(i.session) for i in self._live.values() if i.state is not State.AMBIGUOUS]
+        days = [day for i in self._live.values() if i.state is not State.AMBIGUOUS for day in days_of(i)]
         days += [session] if session is not None else []
         listed = self._account.orders(min(days), max(days), self.busy()) if days else None
         if listed is not None:
@@ -262,10 +262,11 @@ class OrderDesk:
                 self._note(after)
 
     def _is_over(self, intent: Intent) -> bool:
-        """Whether its session has closed, by KIS's clock; right after the sending no clock is believed."""
+        """Whether its session has closed, by KIS's clock. Orders are sent a good while before a close: a clock that
+        sees it come sooner is wrong about the session."""
         by_kis = self._now() + self._server_offset() >= intent.closes_at
         born = self._born.get(intent.id)
-        return by_kis and (born is None or self._clock.monotonic() - born >= BELIEVE_CLOSE_AFTER)
+        return by_kis and (born is None or self._clock.monotonic() - born >= self._timeout)
 
     def _must_cancel(self, intent: Intent) -> bool:
         now = self._now()

@@ -17,7 +17,7 @@ from simulator.listings import find_listing
 from soak.kinds import KINDS
 from soak.outcomes import Crash
 from soak.plan import Event
-from token_manager import TokenState
+from token_manager import USABLE
 
 if TYPE_CHECKING:
     from soak.world import World
@@ -48,7 +48,7 @@ def heal(world: World) -> None:
     world.note_event("heal")
     world.sim.faults.clear()
     world.sim.release_tokens()
-    if world.daemon.tokens.state() is TokenState.REFUSED:  # else KIS would hand out for hours what is never sent again
+    if world.daemon.tokens.state() not in USABLE:  # else KIS would hand out for hours what is never sent again
         world.sim.revoke_tokens("EGW00123")
     world.disk.full.clear()
     world.disk.die_in = None

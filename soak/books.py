@@ -18,6 +18,7 @@ NEVER_ACCEPTED = {State.REFUSED.value, State.NOT_SENT.value, State.NOT_ACCEPTED.
 UNSETTLED = {State.SENT.value, State.UNKNOWN.value, State.ABSENT.value, State.AMBIGUOUS.value}
 ENOUGH_SECONDS = 300.0  # before which nobody may say that an order is not there (faults §1.3)
 SEEN_LATE = 30.0  # seconds between a look of the daemon's and this check
+DAY = 86_400.0  # seconds
 RECENT = timedelta(days=3)
 
 
@@ -37,6 +38,8 @@ class BooksChecker:
         except sqlite3.Error:
             return  # a broken file has no verdicts in it
         world.tally.checks["장부"] += 1
+        for key in list(self._seen)[:-500]:
+            del self._seen[key]  # long over
         for entry in entries:
             key = (world.oracle.generation, entry.id)
             before = self._seen.get(key)
@@ -44,11 +47,6 @@ class BooksChecker:
                 self._seen[key] = entry
                 self._check_change(before, entry)
         self._check_unsettled(entries)
-
-    def forget(self) -> None:
-        """Drop what is long over."""
-        for key in list(self._seen)[:-200]:
-            del self._seen[key]
 
     def _check_change(self, before: Entry | None, entry: Entry) -> None:
         world, key = self._world, (self._world.oracle.generation, entry.id)
@@ -112,6 +110,8 @@ class BooksChecker:
 
 def exposure_problem(world: World) -> str:
     """A16 and the day's caps, by the broker's own figures; empty when all is well."""
+    if world.clock_is_wrong or world.clock.monotonic() - world.stepped_at < DAY:
+        return ""  # the daemon counts by the day that its clock says
     settings, session = world.settings, world.session()
     ours = [o for o in world.oracle.ours() if o.side == "buy" and o.date == session.date and o.status != "rejected"]
     spent = sum((o.value + o.rest * o.limit for o in ours), start=world.zero)

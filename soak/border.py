@@ -25,6 +25,7 @@ SLACK = 0.02  # seconds of rounding
 SPACING = 61.0  # seconds between two attempts to get a token (A7)
 LIFE = 23 * 3600 + 50 * 60.0  # seconds between two tokens, without a reason (A7)
 HOUR = 3600.0
+DOUBTED = 50 * 60.0  # seconds between tokens while our clock is wrong: one is believed for an hour, less ten minutes
 PRICE_AGE = 62.0  # seconds; the price of an order may be a minute old, and the answer took a moment (A6)
 TIMEOUT = 20 * 60 - 5.0  # seconds before which no order is cancelled (A11)
 LAST_ORDER = 21 * 60.0  # seconds before the close (A10)
@@ -102,7 +103,8 @@ class Border:
         world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
         if spacing < SPACING - SLACK and not world.forgot_spacing(self._attempt_at):
             world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
-        if now - self._futile_at < HOUR - 1 and not world.forgot_spacing(self._futile_at):
+        unaware = world.disk_trouble or world.forgot_spacing(self._futile_at)  # it does not know that it did not help
+        if now - self._futile_at < HOUR - 1 and not unaware:
             world.broken("A7", f"another token {now - self._futile_at:.0f} s after one that did not help")
         self._attempt_at = now
 
@@ -208,7 +210,7 @@ class Border:
         world.tally.issuances[last.result] += 1
         if last.result not in ("new", "same"):
             return
-        wrong = world.clock_is_wrong and now - self._accepted_at >= HOUR - 1  # such a clock costs one an hour
+        wrong = world.clock_is_wrong and now - self._accepted_at >= DOUBTED - 1
         self._accepted_at = now
         if now - self._token_at < LIFE - 1 and not (wrong or world.excused(2 * HOUR)):
             world.broken("A7", f"a token {(now - self._token_at) / HOUR:.1f} h after the last one, for no reason")

@@ -6,12 +6,14 @@ which shrinking stalls. Chaos ends well before each close, so that everything mu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from random import Random
 from typing import Any
 
+from clock import NEW_YORK
 from simulator.hours import Nyse, Session
 from soak.kinds import KINDS, NIGHT, RECIPES, Args, Kind
 from soak.plan import Event, Plan
@@ -144,3 +146,24 @@ def _instant(plan: Plan, rng: Random, stretch: int, length: int, kind: Kind) -> 
 def is_trading_day(day: date) -> bool:
     """Whether New York trades on this date."""
     return calendar().recent(day, 1)[0].date == day
+
+
+def special_dates(plan: Plan) -> Counter[str]:
+    """The days of the run on which clocks, calendars and years do something."""
+    seen: Counter[str] = Counter()
+    for number in range(plan.days):
+        here = plan.begins + timedelta(days=number)
+        before, after = _offset(here), _offset(here + timedelta(days=1))
+        seen["서머타임 시작"] += after > before
+        seen["서머타임 끝"] += after < before
+        day = here.astimezone(NEW_YORK).date()
+        seen["휴장"] += day.weekday() < 5 and not is_trading_day(day)
+        seen["해 넘김"] += (here + timedelta(days=1)).year > here.year
+    seen["반일장"] += sum(session.closes - session.opens < 5 * 3600 for session in sessions_of(plan))
+    return seen
+
+
+def _offset(at: datetime) -> timedelta:
+    offset = at.astimezone(NEW_YORK).utcoffset()
+    assert offset is not None
+    return offset

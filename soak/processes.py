@@ -34,13 +34,10 @@ from simulator import Fault, Options, Request, Simulator
 from simulator.books import Order
 from simulator.server import serve
 from soak.aftermath import Evidence, is_the_same, violations
+from soak.kinds import POINTS
 from soak.victim import CLOCK, DIE_AT, FastClock
 from trader import BUY
 
-POINTS = (
-    *("before_issue", "after_issue", "before_journal", "before_dial", "before_send", "after_send", "after_record"),
-    *("loop", "before_cancel", "after_cancel"),
-)
 SIDES = ("before_commit", "after_commit")
 COMMITS = 12
 RELAPSES = ("before_issue:1+before_issue:1", "after_send:1+before_commit:1", "after_send:1+after_commit:1")

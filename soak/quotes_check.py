@@ -55,7 +55,7 @@ def _check_kis(world: World, symbol: str, quote: Quote) -> None:
         if world.sim.market.price(listing, at) == quote.price:
             age = now - steady
             world.tally.oldest_quote = max(world.tally.oldest_quote, age)
-            if age > OLDEST:
+            if age > OLDEST and now - world.suspended_at > OLDEST:  # it may have been asleep in the middle of a scan
                 world.broken("A5", f"{symbol} {quote.price} is {age:.0f} s old")
             return
     world.broken("A5", f"KIS never said that {symbol} costs {quote.price}")

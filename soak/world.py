@@ -25,12 +25,12 @@ from typing import Any, Literal, NoReturn
 import requests
 
 from adopt import run_adopt
-from clock import NEW_YORK, VirtualClock
+from clock import VirtualClock
 from config import Settings
 from errors import SettingsError
 from logs import Redactor
 from main import build
-from scheduler import TICK, TradingScheduler
+from scheduler import TradingScheduler
 from simulator import Fault, Options, Simulator
 from simulator.direct import DirectSession
 from simulator.hours import Session, previous
@@ -38,29 +38,26 @@ from simulator.inprocess import InProcessAdapter
 from simulator.listings import find_listing
 from simulator.true_clock import TrueClock
 from soak import acts
-from soak.books import BooksChecker, exposure_problem
+from soak.books import BooksChecker
 from soak.border import Border
 from soak.disk import SoakDisk
-from soak.drawing import HEALING, calendar, is_trading_day, sessions_of
+from soak.drawing import HEALING, calendar, sessions_of, special_dates
 from soak.ears import Canaries, listen
-from soak.final import THREADS, check_healed
+from soak.final import check_healed
 from soak.oracle import Journal, Oracle
 from soak.outcomes import Broken, Crash, Violation
+from soak.pace import Pace
 from soak.plan import Plan
 from soak.quotes_check import watch_quotes
 from soak.second import ChartPrices
 from soak.tally import Tally
+from token_manager import USABLE
 
 HOST = "https://simulator.invalid"  # never looked up
 Level = Literal["core", "http"]
 WATCH = ("SOUN", "IONQ", "SOXL", "SMR", "PLTR")
 PAPER_KEYS = ("soak-made-up-key-".ljust(36, "k"), "soak-made-up-secret-".ljust(180, "s"), "40718293-01")
 MARK = 180.0  # seconds before the close at which everything must have healed
-TURN = {  # seconds for a turn of the loop: calm, and with faults or with lists in tiny pages (A12)
-    "real": (30.0, 95.0),
-    "paper": (45.0, 150.0),  # at 0.8 calls a second, and at half of that after EGW00201
-}
-CHECK_GAP, REINIT_GAP, LOOK_GAP = 45 * 60.0, 9 * 3600.0, 240.0  # seconds (A13)
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,9 @@ class World:
         self.loud: dict[str, tuple[int, int]] = {}
         self.before_restart: list[Callable[[], None]] = []
         self.stop = threading.Event()
-        self.daemon: TradingScheduler = None  # type: ignore[assignment]  # made before anything asks
-        self.suspended_at = self.stepped_at = self.restarted_at = self._healed_at = float("-inf")
+        self.daemon: TradingScheduler  # made before anything asks, and its pace with it
+        self.pace: Pace
+        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = float("-inf")
         self._excused_at = float("-inf")
         self._books = BooksChecker(self)
         self._checked_commits = -1
@@ -107,7 +105,6 @@ class World:
         self._rng = Random(f"{plan.seed}:restarts")
         self._hash = hashlib.sha256()
         self._ended = self._adopts = False
-        self._turned_at = self._token_seen_at = self._reinit_at = self._hour_at = 0.0
         self._adopted_shares: Counter[str] = Counter()
         for secret in (self.settings.kis_app_key, self.settings.kis_app_secret):
             self.canaries.add(secret)
@@ -169,10 +166,9 @@ class World:
             point=self.point,
             **sessions,
         )
-        self._turned_at = self._token_seen_at = self._reinit_at = self.clock.monotonic()
         self.restarted_at = self.clock.monotonic()
         watch_quotes(self)
-        self._watch_checks()
+        self.pace = Pace(self)
 
     def _bury(self) -> None:
         """What is left of the process is nothing but its files."""
@@ -224,7 +220,7 @@ class World:
             self._book(session.closes - MARK - start, lambda session=session: self._mark(session))  # type: ignore[misc]
         for event in self.plan.events:
             self._book(event.at, lambda event=event: acts.perform(self, event))  # type: ignore[misc]
-        self._note_dates()
+        self.tally.sometimes.update(special_dates(self.plan))
 
     def _book(self, at: float, action: Callable[[], None]) -> None:
         self.clock.at(self.plan.begins + timedelta(seconds=at), action)
@@ -239,7 +235,7 @@ class World:
 
     def _heal(self) -> None:
         self._count_faults()
-        self._healed_at = self.clock.monotonic()
+        self.healed_at = self.clock.monotonic()
         acts.heal(self)
         self.check_books()
         if self._needs_owner():
@@ -248,7 +244,7 @@ class World:
     def _mark(self, session: Session) -> None:
         """Everything must have healed by now, unless the machine has slept through the healing."""
         late = self.true.now().timestamp() - (session.closes - MARK)
-        if late < MARK and self.suspended_at < self._healed_at:
+        if late < MARK and self.suspended_at < self.healed_at:
             check_healed(self)
 
     def _needs_owner(self) -> bool:
@@ -261,9 +257,13 @@ class World:
         self.after(seconds, self._owner_mends)
 
     def _owner_mends(self) -> None:
-        if self._needs_owner():
-            self._adopts = True
-            self.stop.set()
+        if not self._needs_owner():
+            return
+        if self.daemon.tokens.state() not in USABLE:  # adopt could not read KIS either
+            self.owner_mends_after(300.0)
+            return
+        self._adopts = True
+        self.stop.set()
 
     def _adopt(self) -> None:
         """``python main.py adopt --yes``, with the shares that were the daemon's by the broker's books."""
@@ -286,7 +286,7 @@ class World:
     def point(self, name: str) -> None:
         """A labelled place in the daemon's code. Raises Crash where it is to die."""
         if name == "loop":
-            self._turn()
+            self.pace.turn()
         full = name == "before_journal" and self.settings.database_file.name in self.disk.full
         self.tally.sometimes["주문할 때 디스크 가득"] += full
         for arming in self.armed:
@@ -299,56 +299,6 @@ class World:
             self.tally.kills[name] += 1
             self.tally.sometimes[f"kill {name}"] += 1
             raise Crash(name)
-
-    def _turn(self) -> None:
-        now = self.clock.monotonic()
-        gap, self._turned_at = now - self._turned_at - TICK, now
-        if gap > 0 and now - self.suspended_at > gap + TICK + 1:
-            self._check_gap(gap)
-        if self._checked_commits != self.disk.commits:
-            self.check_books()
-        if now - self._hour_at >= 3600:
-            self._hour_at = now
-            self._each_hour(now)
-
-    def _check_gap(self, gap: float) -> None:
-        self.tally.longest_gap = max(self.tally.longest_gap, gap)
-        calm = not any(self.sim.faults) and self.clock.monotonic() - self._healed_at > gap + TICK
-        limit = TURN[self.plan.profile][not calm or self.sim.options.page_size is not None]
-        if gap > limit:
-            self.broken("A12", f"a turn of the loop took {gap:.0f} s")
-
-    def _each_hour(self, now: float) -> None:
-        self.tally.checks["시간마다"] += 1
-        self._books.forget()
-        self.sim.audit()
-        if problem := exposure_problem(self):
-            self.broken("A16", problem)
-        if threading.active_count() > THREADS:
-            self.broken("A19", f"{threading.active_count()} threads")
-        if len(self.daemon.api._cache) > 64:
-            self.broken("A19", "the cache of quotes has grown")
-        grace = self.suspended_at if now - self.suspended_at < CHECK_GAP else float("-inf")
-        if now - max(self._token_seen_at, grace) > CHECK_GAP:
-            self.broken("A13", f"no token check for {(now - self._token_seen_at) / 60:.0f} min")
-        if now - max(self._reinit_at, self.suspended_at) > REINIT_GAP:
-            self.broken("A13", f"no re-init for {(now - self._reinit_at) / 3600:.1f} h")
-
-    def _watch_checks(self) -> None:
-        """See the jobs run, from the outside."""
-        check, make = self.daemon.check_and_refresh_token, self.daemon.api.reinitialize_brokers
-
-        def seen_check() -> None:
-            self._token_seen_at = self.clock.monotonic()
-            check()
-
-        def seen_reinit() -> None:
-            self._reinit_at = self.clock.monotonic()
-            self.tally.reinits += 1
-            make()
-
-        self.daemon.check_and_refresh_token = seen_check  # type: ignore[method-assign]
-        self.daemon.api.reinitialize_brokers = seen_reinit  # type: ignore[method-assign]
 
     # what is asked of the world
 
@@ -450,20 +400,6 @@ class World:
             self.tally.sometimes["발급 답 유실"] += fault.fired if kind == "issue_lost" else 0
             self.tally.sometimes["불명 중 2쪽 실패"] += fault.fired if fault.page == 2 else 0
         self.laid.clear()
-
-    def _note_dates(self) -> None:
-        seen, begins = self.tally.sometimes, self.plan.begins
-        for day in range(self.plan.days):
-            here = begins + timedelta(days=day)
-            before, after = (moment.astimezone(NEW_YORK).utcoffset() for moment in (here, here + timedelta(days=1)))
-            assert before is not None
-            assert after is not None
-            seen["서머타임 시작"] += after > before
-            seen["서머타임 끝"] += after < before
-            date = here.astimezone(NEW_YORK).date()
-            seen["휴장"] += date.weekday() < 5 and not is_trading_day(date)
-            seen["해 넘김"] += (here + timedelta(days=1)).year > here.year
-        seen["반일장"] += sum(session.closes - session.opens < 5 * 3600 for session in self._sessions)
 
 
 def _profile(plan: Plan) -> Literal["real", "paper"]:
