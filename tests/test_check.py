@@ -110,6 +110,14 @@ def test_with_a_usable_token_it_writes_nothing_at_all(house, check):
     assert sorted(path.name for path in house.settings.data_dir.iterdir()) == files
 
 
+def test_with_a_usable_token_and_no_ledger_it_makes_none(house, check):
+    house.started().close()
+    for path in house.settings.data_dir.glob("autostock-sim.db*"):
+        path.unlink()
+    assert check(house)[0] == 0
+    assert not list(house.settings.data_dir.glob("autostock-sim.db*"))
+
+
 def test_a_dead_token_is_replaced_once_when_alone(house, page):
     house.started().close()
     house.sim.revoke_tokens("EGW00123")
