@@ -108,8 +108,9 @@ class Watchdog:
             self._finish(f"{span(self._stuck.seconds)} 동안 끝난 일이 없어")
         elif self._stuck.seconds >= self._patience.limit and not self._dumped:
             self._dumped = True
-            text = "[WATCHDOG] %s 동안 끝난 일이 없습니다. %s 더 그대로면 프로세스를 끝냅니다. 스택:\n%s"
-            logger.error(text, span(self._stuck.seconds), span(self._patience.grace), stacks())
+            text = "[WATCHDOG] %s 동안 끝난 일이 없습니다. %s 더 그대로면 프로세스를 끝냅니다"
+            logger.error(text, span(self._stuck.seconds), span(self._patience.grace))
+            logger.error("[WATCHDOG] 스택:\n%s", stacks())
         elif self._dumped and self._stuck.seconds == 0:
             self._dumped = False
             logger.warning("[WATCHDOG] 다시 움직입니다")
@@ -119,7 +120,8 @@ class Watchdog:
         self._closed.set()
 
     def _finish(self, why: str) -> None:
-        logger.critical("[WATCHDOG] %s 프로세스를 끝냅니다 (종료 상태 1). 스택:\n%s", why, stacks())
+        logger.critical("[WATCHDOG] %s 프로세스를 끝냅니다 (종료 상태 1)", why)
+        logger.error("[WATCHDOG] 스택:\n%s", stacks())
         self._clock.wait(self._closed, LAST_WORDS)
         self._end()
 

@@ -51,7 +51,11 @@ def scene():
 @pytest.fixture
 def said(caplog):
     caplog.set_level(logging.INFO)
-    return lambda: [(r.levelname, r.getMessage()) for r in caplog.records if "[WATCHDOG]" in r.getMessage()]
+    return lambda: [
+        (r.levelname, r.getMessage())
+        for r in caplog.records
+        if "[WATCHDOG]" in r.getMessage() and "스택" not in r.getMessage()
+    ]
 
 
 def test_five_minutes_without_a_finished_job_dump_the_stacks_and_ten_more_end_the_process(scene, said):
