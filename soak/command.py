@@ -59,8 +59,7 @@ def run_soak(options: list[str]) -> int:
         summary = run_all(jobs, progress=_progress(bar), stop_at_failure=not arguments.keep_going)
     title = f"{arguments.level} · 고장 {arguments.faults}"
     print(json.dumps(as_dict(summary), ensure_ascii=False) if arguments.json else render(summary, title))
-    for failure in summary.failures:
-        _tell(failure, arguments)
+    tell_failures(summary, arguments.mutant, shrinks=not (arguments.no_shrink or arguments.plan))
     unseen = summary.tally.unseen() if arguments.all_sometimes else []
     if unseen:
         print(f"{len(SOMETIMES)}가지 가운데 한 번도 일어나지 않은 것: {', '.join(unseen)}", file=sys.stderr)
@@ -90,19 +89,23 @@ def _progress(bar: tqdm[NoReturn]) -> Callable[[Summary], None]:
     return show
 
 
-def _tell(failure: Result, arguments: argparse.Namespace) -> None:
-    """Keep the plan, and the smallest one that breaks the same."""
+def tell_failures(summary: Summary, mutant: str | None, *, shrinks: bool) -> None:
+    """Keep the plan of each failure in ``failures/``, and where wanted the smallest one that breaks the same."""
+    for failure in summary.failures:
+        print(_told(failure, mutant, shrinks=shrinks), file=sys.stderr)
+
+
+def _told(failure: Result, mutant: str | None, *, shrinks: bool) -> str:
     folder = Path("failures")
     folder.mkdir(exist_ok=True)
     path = folder / f"{failure.plan.seed}.json"
     path.write_text(to_json(failure.plan), "utf-8")
-    shrunk = None
-    if not arguments.no_shrink and not arguments.plan:
-        plan, runs = shrink(failure, arguments.mutant)
-        path = folder / f"{failure.plan.seed}.min.json"
-        path.write_text(to_json(plan), "utf-8")
-        shrunk = (len(failure.plan.events), len(plan.events), runs)
-    print(failure_block(failure, _commit(), path, shrunk), file=sys.stderr)
+    if not shrinks:
+        return failure_block(failure, _commit(), path, None)
+    plan, runs = shrink(failure, mutant)
+    path = folder / f"{failure.plan.seed}.min.json"
+    path.write_text(to_json(plan), "utf-8")
+    return failure_block(failure, _commit(), path, (len(failure.plan.events), len(plan.events), runs))
 
 
 def _commit() -> str:

@@ -43,6 +43,14 @@ class Summary:
         if result.violation is not None:
             self.failures.append(result)
 
+    def add(self, other: Summary) -> None:
+        """Another batch of runs."""
+        self.seconds += other.seconds
+        self.runs += other.runs
+        self.tally.add(other.tally)
+        self.failures += other.failures
+        self.digests += other.digests
+
 
 def perform(job: Job) -> Result:
     """Run one job here."""
