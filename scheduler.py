@@ -111,7 +111,7 @@ class TradingScheduler:
         guarded(self.trader.trade_if_due)()
         self._fill_timetable()
         guarded(self.write_status)()
-        logger.info("시작했습니다. 이제 바뀐 것만 씁니다 ([STATUS]는 5분마다). 살펴보기: python main.py status")
+        logger.info("시작했습니다. 이제 바뀐 것과 5분마다의 상태만 씁니다. 살펴보기: python main.py status")
 
     def close(self) -> None:
         """Leave in good order."""
