@@ -18,7 +18,7 @@ class Disk:
             Path(path).touch(mode=0o600)
         return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
 
-    def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+    def replace(self, path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
         """``replace_file``."""
         return replace_file(path, content, mode=mode, durable=durable)
 
@@ -30,7 +30,7 @@ class Disk:
             return 0
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
     """Write beside and swap in: a reader sees the old file or the new one. Raises OSError.
 
     What comes back is the new file's ``stat`` of before the swap.

@@ -255,8 +255,9 @@ def _not_found(intent: Intent, now: float, over: bool) -> Intent:
 
 
 def _looked(intent: Intent, now: float, verdict: str) -> Intent:
-    """One more complete read that speaks for ``verdict``; a read for another one begins the count anew."""
-    if intent.ending == verdict and intent.first_look_at is not None:
+    """One more complete read that speaks for ``verdict``; a read for another one begins the count anew, and so does a
+    clock that was put back: the verdict would else wait until it has made up for that."""
+    if intent.ending == verdict and intent.first_look_at is not None and intent.first_look_at <= now:
         return replace(intent, looks=intent.looks + 1)
     return replace(intent, looks=1, first_look_at=now, ending=verdict)
 

@@ -327,13 +327,15 @@ class KISTransport:
 def _network_error(exc: Exception) -> NoAnswer:
     """Name the trouble by its cause in the chain; the texts of these exceptions hold the URL."""
     causes = {type(cause).__name__ for cause in _chain(exc)}
+    if "ConnectTimeoutError" in causes:
+        return NoAnswer("연결 시간 초과")
     if causes & {"ReadTimeoutError", "TimeoutError"}:
         return NoAnswer("응답 시간 초과")
     if "NameResolutionError" in causes:
         return NoAnswer("주소를 찾지 못함 (DNS)")
     if "NewConnectionError" in causes:
         return NoAnswer("연결 거부")
-    if "SSLError" in causes:
+    if any(name.startswith("SSL") for name in causes):
         return NoAnswer("TLS 오류")
     if causes & {"ProtocolError", "IncompleteRead"}:
         return ConnectionDropped("연결 끊김")

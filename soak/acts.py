@@ -153,6 +153,12 @@ def _clock_step(world: World, args: dict[str, Any]) -> None:
     world.excuse()
 
 
+def _clock_day_off(world: World, args: dict[str, Any]) -> None:
+    """Somebody sets the wrong date, and hours later the right one."""
+    _clock_step(world, args)
+    _later(world, args["lasts"], lambda: _clock_step(world, {"seconds": -args["seconds"]}))
+
+
 def _file_full(which: str) -> Callable[[World, dict[str, Any]], None]:
     def act(world: World, args: dict[str, Any]) -> None:
         path = getattr(world.settings, which).name
@@ -257,6 +263,7 @@ _ACTS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "suspend": _suspend,
     "sleep_through": _suspend,
     "clock_step": _clock_step,
+    "clock_day_off": _clock_day_off,
     "ledger_full": _file_full("database_file"),
     "ledger_broken": _ledger_broken,
     "token_disk_full": _file_full("token_file"),

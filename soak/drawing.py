@@ -140,6 +140,8 @@ def _instant(plan: Plan, rng: Random, stretch: int, length: int, kind: Kind) -> 
     session = open_hours[int(rng.random() * len(open_hours))]
     if kind.at_open:
         return session.opens - 900 - start
+    if kind.after_close:
+        return session.closes + 600 + anywhere * 3 * 3600 - start
     return session.opens - 600 + anywhere * (session.closes - HEALING - session.opens + 600) - start
 
 

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 RUN = 12  # characters of a secret in a row that must not be seen (A17)
 REPEAT = 60.0  # seconds in which no warning is said twice (A18)
-EACH_TIME = (
-    "[AUTO_RECOVER]",
-    "[ORDER]",
-    "api_token.json",
-)  # one line for each thing that happens; so is a refused token
+EACH_TIME = ("[AUTO_RECOVER]", "[ORDER]", "api_token.json", "시계가")  # one line for each thing that happens
 
 
 class Canaries:

@@ -18,13 +18,16 @@ Draw = Callable[[Random], Args]
 @dataclass(frozen=True)
 class Kind:
     """``aimed``: only useful while orders are traded. ``loud``: when it lasts, the log must show it (F6).
-    ``at_open``: a quarter of an hour before an opening. ``always``: in every run, several times."""
+    ``at_open``: a quarter of an hour before an opening. ``after_close``: within three hours after a close.
+    ``always``: in every run, several times.
+    """
 
     rows: tuple[str, ...]
     draw: Draw
     aimed: bool = False
     loud: bool = False
     at_open: bool = False
+    after_close: bool = False
     always: bool = False
 
 
@@ -161,9 +164,8 @@ KINDS: dict[str, Kind] = {
     "restart": _act("P01"),
     "suspend": _act("C01", lambda r: {"seconds": _lasting(r, 120, 9 * 3600)}, loud=True),
     "sleep_through": Kind(("C01",), lambda r: {"seconds": r.choice((27000, 28800))}, loud=True, at_open=True),
-    "clock_step": _act(
-        "C02 C03 T12", lambda r: {"seconds": r.choice((-3600, 3600, -300, 300, -86400, 86400))}, loud=True
-    ),
+    "clock_step": _act("C02 C03", lambda r: {"seconds": r.choice((-3600, 3600, -300, 300))}, loud=True),
+    "clock_day_off": Kind(("T12",), lambda r: {"seconds": r.choice((-86400, 86400)), "lasts": 14400}, after_close=True),
     "ledger_full": _act("P14 P19", lambda r: {"lasts": _lasting(r, 30, 2 * 3600)}),
     "ledger_broken": _act("P18", loud=True),
     "token_disk_full": _act("T04", lambda r: {"lasts": _lasting(r, 60, 7200)}),

@@ -66,6 +66,6 @@ def _check_yahoo(world: World, symbol: str, quote: Quote) -> None:
         world.broken("A5", f"{symbol}: a price of Yahoo without its time")
     listing = find_listing(symbol)
     assert listing is not None
-    truth = world.sim.market.price(listing, quote.at.timestamp())
-    if abs(quote.price - truth) > truth * YAHOO_OFF:
-        world.broken("A5", f"{symbol} costs {quote.price} by Yahoo, {truth} by the market")
+    then, now = (world.sim.market.price(listing, at) for at in (quote.at.timestamp(), world.true.now().timestamp()))
+    if min(abs(quote.price - truth) / truth for truth in (then, now)) > YAHOO_OFF:
+        world.broken("A5", f"{symbol} costs {quote.price} by Yahoo, {then} then and {now} now by the market")

@@ -27,7 +27,8 @@ import requests
 from adopt import run_adopt
 from clock import VirtualClock
 from config import Settings
-from errors import SettingsError
+from errors import SettingsError, Stopping
+from intents import State
 from logs import Redactor
 from main import build
 from scheduler import TradingScheduler
@@ -238,19 +239,20 @@ class World:
         self.healed_at = self.clock.monotonic()
         acts.heal(self)
         self.check_books()
-        if self._needs_owner():
-            self._owner_mends()
+        for later in (0.0, 600.0, 1200.0):
+            self.owner_mends_after(later)
 
     def _mark(self, session: Session) -> None:
         """Everything must have healed by now, unless the machine has slept through the healing."""
         late = self.true.now().timestamp() - (session.closes - MARK)
-        if late < MARK and self.suspended_at < self.healed_at:
+        if late < MARK and self.suspended_at < self.healed_at and not self.stop.is_set():
             check_healed(self)
 
     def _needs_owner(self) -> bool:
         held = self.sim.account().holdings if self.oracle.ours() else {}
         short = any(n > (held[s].quantity if s in held else 0) for s, n in self.expected_shares().items())
-        return short or bool(self.daemon.ledger.fault) or "adopt" in (self.daemon.trader.distrust() or "")
+        unclear = any(intent.state is State.AMBIGUOUS for intent in self.daemon.trader.live_intents())
+        return short or unclear or self.daemon.ledger.fault is not None
 
     def owner_mends_after(self, seconds: float) -> None:
         """The owner notices, stops the daemon, adopts and starts it again."""
@@ -269,8 +271,11 @@ class World:
         """``python main.py adopt --yes``, with the shares that were the daemon's by the broker's books."""
         broken = self.daemon.ledger.fault is not None
         own = [symbol for symbol, shares in self.expected_shares().items() if shares > 0]
-        with contextlib.redirect_stdout(io.StringIO()):
-            status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
+        except Stopping:  # Ctrl+C in the middle of it
+            return
         self._adopts = False
         if status == 0:
             self.oracle.adopted(new_database=broken)

@@ -22,6 +22,7 @@ from scheduler import TradingScheduler
 from simulator import Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from simulator.server import Server, serve
+from simulator.true_clock import TrueClock
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
 SIXTEEN = [
@@ -126,9 +127,17 @@ class LivingClock(SystemClock):
 def make_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
     houses: list[House] = []
 
-    def make(clock: Any = None, options: Options | None = None, profile: Any = "real", **changes: Any) -> House:
+    def make(
+        clock: Any = None,
+        options: Options | None = None,
+        profile: Any = "real",
+        steps_alone: bool = False,
+        **changes: Any,
+    ) -> House:
+        """With ``steps_alone`` a step of the daemon's wall clock leaves the broker's alone."""
         clock = clock or VirtualClock(START)
-        sim = Simulator(clock, profile=profile, seed=7, options=options or Options())
+        watch = TrueClock(clock) if steps_alone else clock
+        sim = Simulator(watch, profile=profile, seed=7, options=options or Options())
         houses.append(House(tmp_path, clock, sim, serve(sim), **changes))
         return houses[-1]
 

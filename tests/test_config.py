@@ -183,7 +183,7 @@ def test_every_setting_of_the_example_stands_under_a_korean_explanation() -> Non
 # where settings come from
 
 
-def test_the_environment_wins_over_the_file(env_file: Callable[[str | bytes], Path]) -> None:
+def test_G13_the_environment_wins_over_the_file(env_file: Callable[[str | bytes], Path]) -> None:
     path = env_file("LOG_LEVEL=DEBUG\nTOKEN_CHECK_MINUTES=5\n")
 
     settings = Settings.load({"LOG_LEVEL": "ERROR", "HOME": "/root"}, path)
@@ -216,7 +216,7 @@ def test_a_blank_value_is_no_value(env_file: Callable[[str | bytes], Path]) -> N
     ],
     ids=["plain", "BOM and CRLF", "export and quotes", "comments", "old Mac"],
 )
-def test_however_the_file_was_written_the_values_are_the_same(
+def test_G03_G04_however_the_file_was_written_the_values_are_the_same(
     env_file: Callable[[str | bytes], Path], content: bytes
 ) -> None:
     path = env_file(content % {b"key": APP_KEY.encode(), b"secret": APP_SECRET.encode()})
@@ -224,7 +224,7 @@ def test_however_the_file_was_written_the_values_are_the_same(
     assert Settings.load({}, path) == load(PAPER)
 
 
-def test_a_dollar_sign_is_a_dollar_sign(env_file: Callable[[str | bytes], Path]) -> None:
+def test_G06_a_dollar_sign_is_a_dollar_sign(env_file: Callable[[str | bytes], Path]) -> None:
     secret = "${HOME}" + APP_SECRET[7:]
     path = env_file(f"KIS_MODE=paper\nKIS_APP_KEY={APP_KEY}\nKIS_APP_SECRET={secret}\nKIS_ACCOUNT=58203164-01\n")
 
@@ -246,7 +246,7 @@ def test_a_dollar_sign_is_a_dollar_sign(env_file: Callable[[str | bytes], Path])
     ],
     ids=["cp949", "utf-16", "utf-16 without BOM", "bytes", "bytes after BOM", "nul"],
 )
-def test_a_file_in_another_encoding_is_named_with_its_line(
+def test_G02_a_file_in_another_encoding_is_named_with_its_line(
     env_file: Callable[[str | bytes], Path], content: bytes, words: str
 ) -> None:
     path = env_file(content)
@@ -279,7 +279,7 @@ def test_the_rest_of_a_wrongly_encoded_file_is_checked_too(
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_half_quoted_value_is_named_with_its_line_and_swallows_no_other(
+def test_G05_a_half_quoted_value_is_named_with_its_line_and_swallows_no_other(
     env_file: Callable[[str | bytes], Path], line: str, newline: str
 ) -> None:
     lines = [
@@ -561,7 +561,7 @@ def test_a_host_that_is_not_safe_to_send_keys_to_is_an_error(name: str, text: st
     ("mode", "host"),
     [(PAPER, "https://openapi.koreainvestment.com:9443"), (REAL, "https://openapivts.koreainvestment.com:29443")],
 )
-def test_the_host_of_another_mode_is_an_error(mode: dict[str, str], host: str) -> None:
+def test_T06_the_host_of_another_mode_is_an_error(mode: dict[str, str], host: str) -> None:
     assert problems_of(mode | {"KIS_BASE_URL": host})[0].startswith("KIS_BASE_URL (환경변수): ")
 
 
@@ -578,7 +578,7 @@ def test_a_speed_above_what_kis_takes_is_warned_of(mode: dict[str, str], good: s
 
 
 @pytest.mark.parametrize("mode", ["paper", "real"])
-def test_paper_and_real_need_key_secret_and_account(mode: str) -> None:
+def test_G01_paper_and_real_need_key_secret_and_account(mode: str) -> None:
     problems = problems_of({"KIS_MODE": mode, "KIS_REAL_CONFIRM": "3164"})
 
     assert [problem.partition(":")[0] for problem in problems] == ["KIS_APP_KEY", "KIS_APP_SECRET", "KIS_ACCOUNT"]
@@ -605,7 +605,7 @@ def test_an_account_is_read_with_or_without_its_hyphen(account: str) -> None:
         ("KIS_ACCOUNT", APP_KEY),
     ],
 )
-def test_a_malformed_key_secret_or_account_is_named_and_never_shown(name: str, text: str) -> None:
+def test_G06_a_malformed_key_secret_or_account_is_named_and_never_shown(name: str, text: str) -> None:
     problems = problems_of(PAPER | {name: text})
 
     assert len(problems) == 1
@@ -619,14 +619,14 @@ def test_an_odd_length_of_a_key_is_warned_of_and_left_to_kis_to_judge() -> None:
     )
 
 
-def test_swapped_keys_are_recognised() -> None:
+def test_G08_swapped_keys_are_recognised() -> None:
     problems = problems_of(PAPER | {"KIS_APP_KEY": APP_SECRET, "KIS_APP_SECRET": APP_KEY})
 
     assert "서로 바뀐 것 같습니다" in problems[-1]
 
 
 @pytest.mark.parametrize("confirm", ["", "5820", "3165", "58203164", "yes"])
-def test_real_needs_the_last_four_digits_and_does_not_print_them(confirm: str) -> None:
+def test_G07_real_needs_the_last_four_digits_and_does_not_print_them(confirm: str) -> None:
     problems = problems_of(REAL | {"KIS_REAL_CONFIRM": confirm})
 
     assert len(problems) == 1
@@ -659,7 +659,7 @@ def test_not_even_malformed_keys_are_an_error_in_the_simulation() -> None:
     assert len(load({"KIS_APP_KEY": '"abc', "KIS_ACCOUNT": "1"}).warnings) == 1
 
 
-def test_keys_in_a_file_that_others_can_read_are_worth_a_warning(env_file: Callable[[str | bytes], Path]) -> None:
+def test_G12_keys_in_a_file_that_others_can_read_are_worth_a_warning(env_file: Callable[[str | bytes], Path]) -> None:
     path = env_file("".join(f"{name}={text}\n" for name, text in PAPER.items()))
     assert Settings.load({}, path).warnings == ()
 

@@ -126,7 +126,7 @@ def test_without_keys_it_says_what_it_is_and_quotes_the_watch_list_within_five_s
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_in_good_order(start, number):
+def test_P01_P03_a_signal_ends_it_in_good_order(start, number):
     status, seconds = start().wait_for("[OK]").stop(number)
     assert status == 0
     assert seconds < 2
@@ -148,7 +148,7 @@ def test_a_signal_before_the_first_token_is_a_good_end_too(start, broker):
     assert "예상하지 못한" not in run.log()
 
 
-def test_killed_during_an_issuance_it_does_not_ask_again_within_the_minute(start, broker):
+def test_T17_P08_killed_during_an_issuance_it_does_not_ask_again_within_the_minute(start, broker):
     broker.faults.add(Fault("hang", "token"))
     for _ in range(2):
         run = start(KIS_BASE_URL=broker.url, YAHOO_BASE_URL=broker.url).wait_for("[시장]")
@@ -158,7 +158,7 @@ def test_killed_during_an_issuance_it_does_not_ask_again_within_the_minute(start
     assert broker.count("token") == 1
 
 
-def test_a_deleted_log_is_begun_anew(start):
+def test_P17_a_deleted_log_is_begun_anew(start):
     run = start(LOG_FILE="logs/x.log", WATCH_INTERVAL_SECONDS="0.3", TOKEN_CHECK_MINUTES="0.01")
     path = run.folder / "logs" / "x.log"
     wait_until(lambda: path.exists() and "[OK]" in path.read_text("utf-8"))
@@ -166,7 +166,7 @@ def test_a_deleted_log_is_begun_anew(start):
     wait_until(lambda: path.exists() and "TOKEN_CHECK" in path.read_text("utf-8"))
 
 
-def test_a_restart_loop_asks_for_one_token_a_minute(start, broker):
+def test_T07_T17_a_restart_loop_asks_for_one_token_a_minute(start, broker):
     broker.faults.add(Fault("error", "token", code="EGW00133", status=403))
     for _ in range(3):
         run = start(KIS_BASE_URL=broker.url, YAHOO_BASE_URL=broker.url).wait_for("❌ 토큰 재발급 실패")
@@ -175,7 +175,7 @@ def test_a_restart_loop_asks_for_one_token_a_minute(start, broker):
     assert broker.count("token") == 1
 
 
-def test_a_second_instance_is_refused_by_account_and_names_the_first(start):
+def test_P11_a_second_instance_is_refused_by_account_and_names_the_first(start):
     first = start().wait_for("[OK]")
     status, console = ended(start)
     assert status == 3
@@ -183,7 +183,7 @@ def test_a_second_instance_is_refused_by_account_and_names_the_first(start):
     assert first.process.poll() is None
 
 
-def test_two_folders_cannot_trade_one_account(tmp_path, broker):
+def test_P11_two_folders_cannot_trade_one_account(tmp_path, broker):
     env = {**REAL, "KIS_REAL_CONFIRM": "7283", "KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
     env["XDG_STATE_HOME"] = str(tmp_path / "state")
     folders = [tmp_path / "one", tmp_path / "two"]
@@ -201,7 +201,7 @@ def test_two_folders_cannot_trade_one_account(tmp_path, broker):
 # settings
 
 
-def test_every_wrong_name_is_told_at_once_without_a_traceback(start, tmp_path):
+def test_G01_every_wrong_name_is_told_at_once_without_a_traceback(start, tmp_path):
     (tmp_path / ".env").write_text("KIS_MOOD=real\nTOKEN_CHECK_MINUTES=0\nKIS_MODE=raal\n", "utf-8")
     status, console = ended(start)
     assert status == 2
@@ -211,7 +211,7 @@ def test_every_wrong_name_is_told_at_once_without_a_traceback(start, tmp_path):
     assert not (tmp_path / "trading.log").exists()
 
 
-def test_keys_that_kis_refuses_end_it_with_status_two(start, broker):
+def test_G08_keys_that_kis_refuses_end_it_with_status_two(start, broker):
     broker.faults.add(
         Fault("error", "token", code="EGW00103", message=f"유효하지 않은 AppKey입니다: {KEY}", status=403)
     )
@@ -223,7 +223,7 @@ def test_keys_that_kis_refuses_end_it_with_status_two(start, broker):
     assert "Traceback" not in console
 
 
-def test_a_broken_watch_list_with_no_good_one_ever_ends_it_with_status_two(start, tmp_path):
+def test_G09_a_broken_watch_list_with_no_good_one_ever_ends_it_with_status_two(start, tmp_path):
     (tmp_path / "mine.json").write_text("{broken", "utf-8")
     status, console = ended(start, STOCKS_FILE="mine.json")
     assert status == 2
@@ -267,7 +267,7 @@ def test_a_watch_list_is_read_again_when_it_changes(start, tmp_path):
     run.wait_for("[OK] AAPL")
 
 
-def test_with_every_host_silent_a_signal_ends_it_within_five_seconds(start, broker):
+def test_P01_P03_with_every_host_silent_a_signal_ends_it_within_five_seconds(start, broker):
     urls = {"KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
     run = start(**urls, WATCH_INTERVAL_SECONDS="0.5").wait_for("[OK]", 16)
     asked = broker.count("multprice")
@@ -287,7 +287,7 @@ def test_a_real_account_runs_against_another_host_with_fractions_of_intervals(st
     assert broker.count("token") == 1
 
 
-def test_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, tmp_path):
+def test_S02_S06_S08_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, tmp_path):
     urls = {"KIS_BASE_URL": broker.url, "YAHOO_BASE_URL": broker.url}
     run = start(**urls, LOG_LEVEL="DEBUG", WATCH_INTERVAL_SECONDS="0.3").wait_for("[OK]", 16)
     token = json.loads((tmp_path / "api_token.json").read_text("utf-8"))["access_token"]
@@ -301,6 +301,7 @@ def test_no_secret_stands_in_any_file_but_the_tokens_own(start, broker, tmp_path
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "api_token.json"]
     text = b"".join(path.read_bytes() for path in files)
     assert len(files) >= 4
+    assert not [path for path in files if path.name != "console.txt" and path.stat().st_mode & 0o077]
     for secret in (SIM_APP_KEY, SIM_APP_SECRET, SIM_APP_SECRET[20:40], SIM_ACCOUNT[:8], token, token[:20]):
         assert secret.encode() not in text
 
@@ -328,7 +329,7 @@ def states(folder):
         return [state for (state,) in db.execute("SELECT state FROM intents")]
 
 
-def test_killed_between_request_and_answer_it_comes_back_with_the_truth(start, broker, falling):
+def test_P06_killed_between_request_and_answer_it_comes_back_with_the_truth(start, broker, falling):
     broker.faults.add(Fault("hang", "order", processed=True, times=1))
     run = start(**falling)
     wait_until(lambda: broker.accepted)
@@ -341,7 +342,7 @@ def test_killed_between_request_and_answer_it_comes_back_with_the_truth(start, b
     assert states(run.folder)[0] in ("open", "done")
 
 
-def test_a_signal_lets_an_order_in_flight_be_finished_and_recorded(start, broker, falling):
+def test_P02_a_signal_lets_an_order_in_flight_be_finished_and_recorded(start, broker, falling):
     broker.faults.add(Fault("hang", "order", processed=True, times=1))
     run = start(**falling)
     wait_until(lambda: broker.accepted)

@@ -75,7 +75,7 @@ def test_which_row_may_be_ours(change, ours):
 
 
 @pytest.mark.parametrize("blur", [{"channel": "모바일"}, {"time": "005952"}, {"time": "235959"}])
-def test_a_row_that_fits_but_for_clock_or_channel_is_never_said_not_to_be_ours(blur):
+def test_B21_a_row_that_fits_but_for_clock_or_channel_is_never_said_not_to_be_ours(blur):
     assert reads(UNKNOWN, [replace(ROW, **blur)]).state is State.AMBIGUOUS
     assert reads(UNKNOWN, [replace(ROW, number=499, **blur), ROW]).number == 500
 
@@ -104,13 +104,13 @@ def reads(intent, *lists, step=100.0, over=False):
 UNKNOWN = replace(INTENT, state=State.UNKNOWN)
 
 
-def test_absent_needs_three_reads_over_five_minutes():
+def test_B02_B03_absent_needs_three_reads_over_five_minutes():
     assert reads(UNKNOWN, [], [], step=400).state is State.UNKNOWN
     assert reads(UNKNOWN, [], [], [], step=100).state is State.UNKNOWN
     assert reads(UNKNOWN, [], [], [], [], step=100).state is State.ABSENT
 
 
-def test_an_absent_order_that_shows_up_is_bound():
+def test_B04_an_absent_order_that_shows_up_is_bound():
     assert reads(replace(UNKNOWN, state=State.ABSENT), [ROW]).state is State.OPEN
 
 
@@ -122,7 +122,7 @@ def test_after_the_close_two_reads_settle_an_unknown_as_not_accepted():
     assert reads(one_before, [], over=True).state is State.UNKNOWN
 
 
-def test_two_that_could_be_ours_are_not_guessed():
+def test_B21_two_that_could_be_ours_are_not_guessed():
     assert reads(UNKNOWN, [ROW, replace(ROW, number=501)]).state is State.AMBIGUOUS
 
 
@@ -152,7 +152,7 @@ def test_an_accepted_order_that_no_list_shows_is_for_a_person_to_judge():
     assert reads(accepted, [], [], [], [], [], step=100, over=True).state is State.AMBIGUOUS
 
 
-def test_a_row_of_another_date_with_the_same_number_is_not_ours():
+def test_B27_a_row_of_another_date_with_the_same_number_is_not_ours():
     accepted = replace(INTENT, state=State.OPEN, number=500, order_date="20251124")
     other_day = replace(ROW, date="20251125", filled=10, fill_price=Decimal(9), open=0)
     assert reads(accepted, [ROW, other_day]).filled == 0
@@ -164,13 +164,13 @@ def test_of_two_lists_the_one_with_more_fills_counts():
     assert reads(accepted, [stale, newer]).state is State.DONE
 
 
-def test_a_fill_that_is_listed_after_the_end_is_still_ours():
+def test_B11_a_fill_that_is_listed_after_the_end_is_still_ours():
     ended = replace(INTENT, state=State.DONE, number=500, order_date="20251124", ending="취소")
     late = late_fill(ended, [replace(ROW, filled=4, fill_price=Decimal(9), open=0)])
     assert (late.filled, late.state) == (4, State.DONE)
 
 
-def test_a_refusal_after_the_acceptance_shows_in_the_list_only():
+def test_B23_a_refusal_after_the_acceptance_shows_in_the_list_only():
     refused = replace(ROW, open=0, rejected="거래정지")
     seen = reads(UNKNOWN, [refused])
     assert (seen.state, seen.answer) == (State.REFUSED, "거래정지")
@@ -191,7 +191,7 @@ def test_a_refusal_after_the_acceptance_shows_in_the_list_only():
         ({}, 200, State.UNKNOWN),
     ],
 )
-def test_accepted_is_only_what_has_a_number(body, status, state):
+def test_B07_accepted_is_only_what_has_a_number(body, status, state):
     assert after_answer(INTENT, Answer(status, {}, body), 0.0).state is state
 
 
@@ -201,12 +201,12 @@ UNSURE = ["EGW00202", "EGW00203", "EGW00300", "EGW00301", "EGW00302", "IGW00009"
 
 
 @pytest.mark.parametrize("code", SURE)
-def test_a_listed_code_is_a_refusal(code):
+def test_B05_a_listed_code_is_a_refusal(code):
     assert after_refusal(INTENT, KISRefusal(code, ""), 0.0).state is State.REFUSED
 
 
 @pytest.mark.parametrize("code", UNSURE)
-def test_any_other_code_leaves_it_unknown(code):
+def test_B06_any_other_code_leaves_it_unknown(code):
     assert after_refusal(INTENT, KISRefusal(code, ""), 0.0).state is State.UNKNOWN
 
 
@@ -217,18 +217,18 @@ def test_any_other_code_leaves_it_unknown(code):
         *(("N/A", None), (None, None), (True, None), ("-5", None), ("１２", None), ("1.5", None)),
     ],
 )
-def test_order_numbers_compare_without_leading_zeros(text, number):
+def test_B19_order_numbers_compare_without_leading_zeros(text, number):
     assert order_number(text) == number
 
 
-def test_rows_are_read_once_and_padding_is_passed_over():
+def test_B18_rows_are_read_once_and_padding_is_passed_over():
     row = {"odno": "0000000500", "ord_dt": "20251124", "pdno": "SOUN", "sll_buy_dvsn_cd": "02", "ft_ord_qty": "10"}
     row |= {"ft_ccld_qty": "0", "nccs_qty": "10", "ft_ord_unpr3": "9.00000000", "ord_tmd": "010001"}
     blank = dict.fromkeys(row, "") | {"ft_ord_qty": "0"}
     assert [order.number for order in read_orders([row, row, blank])] == [500]
 
 
-def test_one_holding_at_two_exchanges_counts_once_and_lots_are_added():
+def test_B18_one_holding_at_two_exchanges_counts_once_and_lots_are_added():
     lot = {"ovrs_pdno": "SOXL", "ovrs_excg_cd": "AMEX", "ovrs_cblc_qty": "21", "ord_psbl_qty": "21"}
     lot |= {"pchs_avg_pric": "10.0000", "loan_type_cd": "10"}
     other = {**lot, "loan_type_cd": "01", "ovrs_cblc_qty": "7", "ord_psbl_qty": "0", "pchs_avg_pric": "14.0000"}

@@ -30,13 +30,13 @@ def test_every_labelled_crash_point_is_on_the_list():
     assert {name for text in sources for name in re.findall(r'_point\("(\w+)"\)', text)} == set(POINTS)
 
 
-def test_killed_after_sending_it_finds_its_order_again(tmp_path):
+def test_P06_killed_after_sending_it_finds_its_order_again(tmp_path):
     outcome = run_cycle("after_send:1", tmp_path)
     assert outcome.violations == []
     assert (outcome.kills, outcome.accepted, outcome.bound) == (1, 1, 1)
 
 
-def test_killed_right_after_a_commit_it_goes_on_from_what_was_committed(tmp_path):
+def test_P09_killed_right_after_a_commit_it_goes_on_from_what_was_committed(tmp_path):
     outcome = run_cycle("after_commit:10", tmp_path)  # the intent is on disk, nothing has left
     assert outcome.violations == []
     assert (outcome.kills, outcome.accepted) == (1, 0)

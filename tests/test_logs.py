@@ -39,7 +39,7 @@ def redactor():
         f"{ACCOUNT}-01",
     ],
 )
-def test_a_secret_is_masked_in_every_form(redactor, form):
+def test_S04_a_secret_is_masked_in_every_form(redactor, form):
     clean = redactor.clean(f"before {form} after")
     assert MASK in clean
     assert SECRET[12:24] not in clean
@@ -77,12 +77,12 @@ def logfile(tmp_path, redactor, capsys):
     root.setLevel(level)
 
 
-def test_the_format_is_the_contracts(logfile):
+def test_C15_the_format_is_the_contracts(logfile):
     logging.getLogger("main").info("%s", "안녕")
     assert logfile.read_text("utf-8") == "2026-11-23 22:00:00,000 - main - INFO - 안녕\n"
 
 
-def test_arguments_tracebacks_and_foreign_loggers_are_masked_too(logfile):
+def test_S03_S05_arguments_tracebacks_and_foreign_loggers_are_masked_too(logfile):
     try:
         int(f"url?secret={SECRET}")
     except ValueError:
@@ -95,7 +95,7 @@ def test_arguments_tracebacks_and_foreign_loggers_are_masked_too(logfile):
     assert all(isinstance(handler.formatter, KSTFormatter) for handler in ours)
 
 
-def test_the_files_never_take_more_than_their_share(logfile):
+def test_P15_the_files_never_take_more_than_their_share(logfile):
     for number in range(1000):
         logging.getLogger("main").info("줄 %d", number)
     files = sorted(logfile.parent.glob("trading.log*"))
@@ -103,7 +103,7 @@ def test_the_files_never_take_more_than_their_share(logfile):
     assert all(file.stat().st_size <= 2000 for file in files)
 
 
-def test_a_log_that_cannot_be_written_costs_lines_and_not_the_caller(tmp_path, redactor, capsys):
+def test_P16_a_log_that_cannot_be_written_costs_lines_and_not_the_caller(tmp_path, redactor, capsys):
     blocker = tmp_path / "file"
     blocker.write_text("")
     code = f"""
@@ -124,7 +124,7 @@ for n in range(1000):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-def test_a_full_disk_is_said_on_stderr_once_a_minute(tmp_path, redactor, capsys):
+def test_P15_a_full_disk_is_said_on_stderr_once_a_minute(tmp_path, redactor, capsys):
     link = tmp_path / "trading.log"
     link.symlink_to("/dev/full")
     code = f"""

@@ -52,7 +52,7 @@ def _host_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 # NYSE
 
 
-def test_every_session_of_five_years_is_the_librarys(nyse: MarketHours) -> None:
+def test_C08_C10_every_session_of_five_years_is_the_librarys(nyse: MarketHours) -> None:
     library = exchange_calendars.get_calendar("XNYS", start="2023-12-01", end="2029-02-01")
     expected = [
         (day.date(), library.session_open(day).timestamp(), library.session_close(day).timestamp())
@@ -98,7 +98,9 @@ def test_the_half_days_are_the_librarys_early_closes(nyse: MarketHours) -> None:
         ("2028-02-29", "2028-02-29 23:30", "2028-03-01 06:00"),  # leap day
     ],
 )
-def test_a_known_day_opens_and_closes_in_korean_time_on_any_host(day: str, opens: str, closes: str) -> None:
+def test_C05_C06_C07_C11_C13_a_known_day_opens_and_closes_in_korean_time_on_any_host(
+    day: str, opens: str, closes: str
+) -> None:
     hours = MarketHours(NyseCalendar())
     morning = new_york(f"{day} 08:00")
 
@@ -124,7 +126,7 @@ def test_a_known_day_opens_and_closes_in_korean_time_on_any_host(day: str, opens
         "2026-11-29",
     ],
 )
-def test_a_holiday_or_a_weekend_has_no_session(nyse: MarketHours, day: str) -> None:
+def test_C08_a_holiday_or_a_weekend_has_no_session(nyse: MarketHours, day: str) -> None:
     noon = new_york(f"{day} 12:00")
 
     assert not nyse.is_open(noon)
@@ -149,7 +151,7 @@ def test_the_day_before_a_holiday_is_an_ordinary_one(nyse: MarketHours, day: str
         ("15:59:59", False),
     ],
 )
-def test_a_half_day_trades_from_its_opening_up_to_but_not_at_its_close(
+def test_C07_a_half_day_trades_from_its_opening_up_to_but_not_at_its_close(
     nyse: MarketHours, at: str, is_open: bool
 ) -> None:
     assert nyse.is_open(datetime.fromisoformat(f"2026-11-27T{at}").replace(tzinfo=NEW_YORK)) is is_open
@@ -192,7 +194,7 @@ def test_at_the_very_opening_the_session_runs_and_at_the_very_close_the_next_one
         ("2026-11-30 12:00", "2026-11-27"),  # the weekend
     ],
 )
-def test_the_trading_date_is_that_of_the_session_that_opened_last(nyse: MarketHours, now: str, day: str) -> None:
+def test_C12_the_trading_date_is_that_of_the_session_that_opened_last(nyse: MarketHours, now: str, day: str) -> None:
     assert nyse.trading_date(kst(now)) == date.fromisoformat(day)
 
 
@@ -200,7 +202,9 @@ def test_the_trading_date_is_that_of_the_session_that_opened_last(nyse: MarketHo
     ("closes", "timeout", "last"),
     [("2026-11-27 13:00", 20, "2026-11-27 12:39"), ("2026-11-25 16:00", 20, "2026-11-25 15:39")],
 )
-def test_the_last_order_leaves_time_to_be_cancelled(nyse: MarketHours, closes: str, timeout: int, last: str) -> None:
+def test_C07_the_last_order_leaves_time_to_be_cancelled(
+    nyse: MarketHours, closes: str, timeout: int, last: str
+) -> None:
     session = nyse.session(new_york(closes) - SECOND)
 
     assert session is not None
@@ -208,7 +212,7 @@ def test_the_last_order_leaves_time_to_be_cancelled(nyse: MarketHours, closes: s
     assert last_order_time(session, 0.5) == session.close - timedelta(seconds=90)
 
 
-def test_the_repeated_hour_of_autumn_is_told_apart(nyse: MarketHours) -> None:
+def test_C06_the_repeated_hour_of_autumn_is_told_apart(nyse: MarketHours) -> None:
     first = datetime(2026, 11, 1, 1, 30, tzinfo=NEW_YORK, fold=0)
     second = datetime(2026, 11, 1, 1, 30, tzinfo=NEW_YORK, fold=1)
 
@@ -226,11 +230,11 @@ def test_the_repeated_hour_of_autumn_is_told_apart(nyse: MarketHours) -> None:
         ("2099-12-25 12:00", "2099-12-28 23:30"),
     ],
 )
-def test_a_date_outside_the_table_gets_a_table_of_its_own(nyse: MarketHours, now: str, opens: str) -> None:
+def test_C10_a_date_outside_the_table_gets_a_table_of_its_own(nyse: MarketHours, now: str, opens: str) -> None:
     assert nyse.next_open(kst(now)) == kst(opens)
 
 
-def test_the_year_can_be_walked_through_its_end_without_loading_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_C11_the_year_can_be_walked_through_its_end_without_loading_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     calendar, loaded = NyseCalendar(), []
     load = calendar._load
     monkeypatch.setattr(calendar, "_load", lambda year: (loaded.append(year), load(year)))

@@ -11,7 +11,6 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from conftest import START
@@ -142,7 +141,7 @@ ORDER = {
 }
 
 
-def test_the_order_on_the_wire_byte_for_byte(shop):
+def test_B09_the_order_on_the_wire_byte_for_byte(shop):
     house = shop(only("SOUN")).started()
     trade(house)
     assert orders(house)[0].body == ORDER
@@ -154,7 +153,7 @@ def test_the_order_on_the_wire_byte_for_byte(shop):
     assert sale.body == {**ORDER, "SLL_TYPE": "00", "OVRS_ORD_UNPR": "9.50"}
 
 
-def test_a_paper_sale_is_no_second_purchase(shop):
+def test_B08_a_paper_sale_is_no_second_purchase(shop):
     house = shop(
         only("SOUN"),
         profile="paper",
@@ -223,6 +222,9 @@ UNANSWERED = {
     "accepted, cut JSON": Fault("cut", "order", times=1),
     "accepted, empty body": Fault("empty", "order", times=1),
     "accepted, one byte a second": Fault("drip", "order", times=1),
+    "accepted, broken off in the body": Fault("half", "order", times=1),
+    "accepted, silent in the body": Fault("stall", "order", times=1),
+    "accepted, a redirect": Fault("html", "order", status=302, times=1, processed=True),
     "accepted without a number": Fault("no_number", "order", times=1),
     "accepted, EGW00301": Fault("error", "order", code="EGW00301", times=1, processed=True),
     "accepted, 502 page": Fault("html502", "order", times=1, processed=True),
@@ -235,11 +237,11 @@ UNANSWERED = {
 }
 
 
-ON_THE_WIRE = {name: fault for name, fault in UNANSWERED.items() if fault.kind not in ("hang", "drip")}
+ON_THE_WIRE = {name: fault for name, fault in UNANSWERED.items() if fault.kind not in ("hang", "drip", "stall")}
 
 
 @pytest.mark.parametrize("fault", ON_THE_WIRE.values(), ids=ON_THE_WIRE.keys())
-def test_on_real_sockets_an_order_without_an_answer_is_sent_once_and_unknown(shop, fault):
+def test_H08_H09_H10_H12_H14_on_real_sockets_an_order_without_an_answer_is_sent_once_and_unknown(shop, fault):
     house = shop(only("SOUN"), inside=False).started()
     house.sim.faults.add(replace(fault))
     trade(house)
@@ -250,7 +252,9 @@ def test_on_real_sockets_an_order_without_an_answer_is_sent_once_and_unknown(sho
 
 
 @pytest.mark.parametrize("fault", UNANSWERED.values(), ids=UNANSWERED.keys())
-def test_a_lost_answer_is_settled_by_reading_and_never_by_sending_again(shop, fault, log):
+def test_H05_H06_H08_H10_H11_H23_B01_B03_B06_B07_a_lost_answer_is_settled_by_reading_and_never_by_sending_again(
+    shop, fault, log
+):
     house = shop(only("SOUN")).started()
     house.sim.faults.add(replace(fault))
     trade(house)
@@ -281,7 +285,7 @@ def test_while_an_order_is_unknown_its_symbol_rests_and_others_do_not(shop):
 
 
 @pytest.mark.parametrize("seconds", [40, 200, 900])
-def test_an_order_that_the_list_shows_late_is_bound_however_late(shop, seconds, log):
+def test_B02_B04_an_order_that_the_list_shows_late_is_bound_however_late(shop, seconds, log):
     house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), visible_after=seconds)).started()
     house.sim.faults.add(Fault("lost_answer", "order", times=1))
     trade(house)
@@ -291,25 +295,25 @@ def test_an_order_that_the_list_shows_late_is_bound_however_late(shop, seconds, 
     assert bool(log("주문내역에 없음")) == (seconds == 900)
 
 
-def test_what_never_left_is_known_not_to_have(shop):
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("host", [closed_port, lambda: "no-such-host.invalid"], ids=["refused", "no address"])
+def test_H01_H02_what_never_left_is_known_not_to_have(shop, host):
+    """As where the host went away between the reading of the list and the order."""
     house = shop(only("SOUN"), inside=False).started()
     house.daemon.watch()
-    gone = partial(sent_to_a_closed_port, house.api.transport.line)
-    house.api.transport.line = gone
+    line = house.api.transport.line
+    house.api.transport.line = lambda url: line(f"http://{host()}/order")
     trade(house)
     assert [intent.state for intent in intents(house)] == [State.NOT_SENT]
     assert not house.daemon.trader._desk.live
 
 
-def sent_to_a_closed_port(line, url):
-    """As where the host went away between the reading of the list and the order."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return line(f"http://127.0.0.1:{port}/order")
-
-
-@pytest.mark.parametrize("kind", ["refused", "unreachable"])
-def test_a_connection_that_cannot_be_opened_sends_nothing(shop, kind):
+@pytest.mark.parametrize("kind", ["refused", "dns", "unreachable"])
+def test_H01_H02_H03_a_connection_that_cannot_be_opened_sends_nothing(shop, kind):
     house = shop(only("SOUN")).started()
     house.sim.faults.add(Fault(kind, "order", times=1))
     trade(house)
@@ -321,7 +325,7 @@ REFUSALS = [("APBK0952", 200), ("APTR0057", 200), ("EGW00201", 500), ("EGW00215"
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
-def test_a_definite_refusal_is_one_and_is_not_sent_again_in_the_pass(shop, code, status):
+def test_H22_B05_B09_a_definite_refusal_is_one_and_is_not_sent_again_in_the_pass(shop, code, status):
     house = shop(only("SOUN")).started()
     house.sim.faults.add(Fault("error", "order", code=code, status=status))
     trade(house)
@@ -330,7 +334,7 @@ def test_a_definite_refusal_is_one_and_is_not_sent_again_in_the_pass(shop, code,
     assert check_books(house) == {}
 
 
-def test_after_a_refused_token_the_one_recovery_runs_and_one_new_intent_is_sent(shop):
+def test_T01_after_a_refused_token_the_one_recovery_runs_and_one_new_intent_is_sent(shop):
     house = shop(only("SOUN")).started()
     house.pass_seconds(7 * 3600)
     house.sim.faults.add(Fault("error", "order", code="EGW00123", message="기간이 만료된 token 입니다.", times=1))
@@ -346,9 +350,13 @@ def test_after_a_refused_token_the_one_recovery_runs_and_one_new_intent_is_sent(
 # kills
 
 
-@pytest.mark.parametrize("place", ["before_send", "after_send", "after_record", "before_cancel"])
-def test_a_kill_at_any_point_is_followed_by_the_truth(shop, place):
-    house = shop(only("SOUN"), options=Options(matching=place != "before_cancel", fill_delay=(0, 0))).started()
+UNSENT = {"before_journal": [], "before_dial": [State.NOT_SENT], "before_send": [State.ABSENT]}
+CANCELS = ["before_cancel", "after_cancel"]
+
+
+@pytest.mark.parametrize("place", [*UNSENT, "after_send", "after_record", *CANCELS])
+def test_P04_P05_P06_P07_a_kill_at_any_point_is_followed_by_the_truth(shop, place):
+    house = shop(only("SOUN"), options=Options(matching=place not in CANCELS, fill_delay=(0, 0))).started()
     house.daemon.trader._desk._point = kill_at(place)
     with pytest.raises(Killed):  # noqa: PT012 - the cancel comes twenty minutes later
         trade(house)
@@ -356,11 +364,11 @@ def test_a_kill_at_any_point_is_followed_by_the_truth(shop, place):
     house.restart()
     house.daemon.trader._desk._point = lambda name: None
     trade(house)
-    assert house.sim.count("order") == (0 if place == "before_send" else 1)
+    assert house.sim.count("order") == (0 if place in UNSENT else 1)
     house.sim.faults.clear()
     follow(house, 45)
-    if place == "before_send":
-        assert [intent.state for intent in intents(house)] == [State.ABSENT]
+    if place in UNSENT:
+        assert [intent.state for intent in intents(house)] == UNSENT[place]
     else:
         assert settled(house)
     assert len(orders(house)) <= 1
@@ -449,7 +457,7 @@ def test_an_unfilled_order_is_cancelled_after_twenty_minutes_and_not_before(shop
     assert check_books(house) == {}
 
 
-def test_a_part_that_was_filled_before_the_cancel_is_ours(shop):
+def test_B10_a_part_that_was_filled_before_the_cancel_is_ours(shop):
     house = unfilled(shop)
     trade(house)
     for part in (10, 20):
@@ -460,7 +468,7 @@ def test_a_part_that_was_filled_before_the_cancel_is_ours(shop):
     assert check_books(house) == {"SOUN": 30}
 
 
-def test_a_fill_that_races_the_cancel_is_respected(shop):
+def test_B11_a_fill_that_races_the_cancel_is_respected(shop):
     house = unfilled(shop, cancel_delay=45)
     trade(house)
     follow(house, 20)
@@ -471,7 +479,7 @@ def test_a_fill_that_races_the_cancel_is_respected(shop):
     assert check_books(house) == {"SOUN": 100}
 
 
-def test_a_cancel_proves_nothing_and_is_repeated_a_few_times_only(shop):
+def test_B13_a_cancel_proves_nothing_and_is_repeated_a_few_times_only(shop):
     house = unfilled(shop)
     trade(house)
     house.sim.faults.add(Fault("error", "cancel", code="APBK0918", status=200))
@@ -481,11 +489,12 @@ def test_a_cancel_proves_nothing_and_is_repeated_a_few_times_only(shop):
     house.sim.faults.clear()
 
 
-def test_a_step_of_the_clock_does_not_cancel_early(shop):
-    house = unfilled(shop)
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_C02_C03_a_step_of_the_clock_cancels_neither_early_nor_late(shop, seconds):
+    house = shop(only("SOUN"), options=Options(matching=False), steps_alone=True).started()
     trade(house)
     follow(house, 5)
-    house.clock.step(3600)
+    house.clock.step(seconds)
     follow(house, 10)
     assert house.sim.count("cancel") == 0
     follow(house, 8)
@@ -504,7 +513,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("fault", LISTS.values(), ids=LISTS.keys())
-def test_an_account_that_cannot_be_read_is_never_an_empty_one(shop, fault, log):
+def test_H18_B22_B30_an_account_that_cannot_be_read_is_never_an_empty_one(shop, fault, log):
     house = shop(only("SOUN")).started()
     trade(house)
     follow(house, 1)
@@ -523,7 +532,7 @@ def test_an_account_that_cannot_be_read_is_never_an_empty_one(shop, fault, log):
     check_books(house)
 
 
-def test_a_page_that_fails_gives_no_verdict(shop):
+def test_B15_a_page_that_fails_gives_no_verdict(shop):
     house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), page_size=1)).started()
     for price in ("1", "2", "3"):
         house.sim.place_foreign_order("AMD", "buy", 1, price)
@@ -538,7 +547,7 @@ def test_a_page_that_fails_gives_no_verdict(shop):
 
 
 @pytest.mark.parametrize("rows", [{"duplicate_rows": True}, {"padding_row": True}, {"unfilled_price_zero": True}])
-def test_odd_lists_are_read_right(shop, rows):
+def test_B18_B20_odd_lists_are_read_right(shop, rows):
     house = shop(only("SOUN"), options=Options(fill_delay=(0, 0), page_size=2, **rows)).started()
     house.sim.faults.add(Fault("lost_answer", "order", times=1))
     trade(house)
@@ -546,7 +555,7 @@ def test_odd_lists_are_read_right(shop, rows):
     assert check_books(house) == {"SOUN": 100}
 
 
-def test_the_owners_own_orders_are_seen_and_left_alone(shop):
+def test_B21_the_owners_own_orders_are_seen_and_left_alone(shop):
     house = unfilled(shop)
     number = house.sim.place_foreign_order("SOUN", "buy", 5, "8.00")
     trade(house)
@@ -556,7 +565,7 @@ def test_the_owners_own_orders_are_seen_and_left_alone(shop):
     assert [order.number for order in house.sim.account().open.values()] == [number]
 
 
-def test_an_unknown_order_that_could_be_the_owners_is_not_guessed(shop, log):
+def test_B21_an_unknown_order_that_could_be_the_owners_is_not_guessed(shop, log):
     house = shop(only("SOUN"), options=Options(matching=False)).started()
     house.sim.faults.add(Fault("lost_answer", "order", times=1))
     trade(house)
@@ -569,7 +578,7 @@ def test_an_unknown_order_that_could_be_the_owners_is_not_guessed(shop, log):
     assert log("adopt")
 
 
-def test_shares_that_the_owner_sold_stop_buying_and_nothing_else_breaks(shop, log):
+def test_B31_shares_that_the_owner_sold_stop_buying_and_nothing_else_breaks(shop, log):
     house = shop().started()
     trade(house)
     follow(house, 1)
@@ -588,17 +597,23 @@ EMPTY = {"an empty object": b"{}", "no list": b'{"rt_cd": "0", "msg_cd": "KIOK05
 
 @pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY.keys())
 @pytest.mark.parametrize("where", ["balance", "ccnl"])
-def test_an_answer_without_a_list_is_no_empty_list(shop, monkeypatch, body, where):
-    house = shop(only("SOUN")).started()
-    house.sim.give_shares("SOUN", 50, "9")
-    handle = house.sim.handle
+def test_B22_an_answer_without_a_list_is_no_empty_list(shop, monkeypatch, body, where):
+    house = shop(only("SOUN"))
+    handle, spoilt = house.sim.handle, []
 
-    def spoilt(request):
+    def spoil(request):
         answer = handle(request)
-        return replace(answer, body=body) if where in request.path else answer
+        if where not in request.path:
+            return answer
+        spoilt.append(request)
+        return replace(answer, body=body)
 
-    monkeypatch.setattr(house.sim, "handle", spoilt)
+    monkeypatch.setattr(house.sim, "handle", spoil)  # before the daemon and its sessions are made
+    house.started()
+    if where == "balance":
+        house.sim.give_shares("SOUN", 50, "9")
     trade(house)
+    assert spoilt
     assert not orders(house)
     assert not house.daemon.trader._desk.live
 
@@ -663,7 +678,7 @@ def test_a_symbol_that_is_sent_to_the_wrong_exchange_is_refused_and_nothing_else
     assert check_books(house) == {}
 
 
-def test_a_full_disk_under_the_journal_sends_nothing(shop):
+def test_P14_a_full_disk_under_the_journal_sends_nothing(shop):
     house = shop().started()
     house.daemon.watch()
     pages = house.daemon.ledger._db.execute("PRAGMA page_count").fetchone()[0]
@@ -697,7 +712,7 @@ def test_a_step_of_the_clock_does_not_repeat_a_pass(shop):
     assert house.sim.count("psamount") == begun
 
 
-def test_the_account_number_in_kis_own_words_stays_out_of_every_file(shop):
+def test_S01_the_account_number_in_kis_own_words_stays_out_of_every_file(shop):
     house = shop(only("SOUN")).started()
     number = house.settings.cano
     house.restart().redactor.add(number)
@@ -829,7 +844,7 @@ def test_a_last_run_that_seems_to_lie_ahead_counts_from_the_start(shop):
     assert len(orders(house)) == 1
 
 
-def test_a_refused_stop_loss_is_not_sent_again_at_every_look(shop):
+def test_B05_a_refused_stop_loss_is_not_sent_again_at_every_look(shop):
     house = shop(only("SOUN"), stop_loss_pct=Decimal(10)).started()
     trade(house)
     follow(house, 1)
@@ -841,7 +856,7 @@ def test_a_refused_stop_loss_is_not_sent_again_at_every_look(shop):
     assert 2 <= house.sim.count("order") - 1 <= 3
 
 
-def test_a_strategy_of_the_owner_cannot_overspend_oversell_or_pay_any_price(shop):
+def test_B29_a_strategy_of_the_owner_cannot_overspend_oversell_or_pay_any_price(shop):
     class Greedy:
         def decide_buys(self, view):
             price = view.quotes["SOUN"].price
@@ -898,7 +913,7 @@ def test_only_shares_that_the_daemon_bought_are_sold_unless_the_owner_says_other
     assert [(r.tr_id, r.body["PDNO"]) for r in orders(house)[1:]] == [("TTTT1006U", "AMD")]
 
 
-def test_a_yfinance_price_opens_nothing(shop):
+def test_Y09_a_yfinance_price_opens_nothing(shop):
     house = shop().started()
     house.sim.faults.add(Fault("blank", "quote"))
     trade(house)
@@ -908,7 +923,7 @@ def test_a_yfinance_price_opens_nothing(shop):
 # the database
 
 
-def test_a_journal_that_cannot_be_written_sends_nothing(shop, log):
+def test_P14_P19_a_journal_that_cannot_be_written_sends_nothing(shop, log):
     house = shop().started()
     house.daemon.watch()
     other = sqlite3.connect(house.settings.database_file, isolation_level=None)
@@ -920,7 +935,7 @@ def test_a_journal_that_cannot_be_written_sends_nothing(shop, log):
     assert not orders(house)
 
 
-def test_a_broken_database_means_quotes_without_orders(shop, log):
+def test_P18_a_broken_database_means_quotes_without_orders(shop, log):
     house = shop()
     house.settings.database_file.write_bytes(b"this is no database" * 100)
     house.started()
@@ -931,7 +946,7 @@ def test_a_broken_database_means_quotes_without_orders(shop, log):
     assert log("autostock-sim.db 사용 불가")
 
 
-def test_an_older_database_is_brought_up_to_date(tmp_path):
+def test_P18_an_older_database_is_brought_up_to_date(tmp_path):
     from ledger import _MIGRATIONS
 
     path = tmp_path / "autostock-sim.db"
@@ -959,7 +974,7 @@ def test_an_older_database_is_brought_up_to_date(tmp_path):
         ("2026-11-02T23:40", "2026-11-03T05:38", "2026-11-03T06:00"),  # the first session of winter time
     ],
 )
-def test_no_new_order_in_the_last_minutes_and_nothing_left_open_at_the_close(shop, start, last, close):
+def test_C05_C06_C07_no_new_order_in_the_last_minutes_and_nothing_left_open_at_the_close(shop, start, last, close):
     begin, end, shut = (datetime.fromisoformat(t).replace(tzinfo=KST) for t in (start, last, close))
     house = shop(
         clock=VirtualClock(begin),
@@ -984,7 +999,7 @@ def test_no_new_order_in_the_last_minutes_and_nothing_left_open_at_the_close(sho
 
 
 @pytest.mark.parametrize("day", ["2026-11-26T23:40", "2026-11-28T23:40", "2026-11-24T12:00"])
-def test_on_a_holiday_a_weekend_and_by_day_nothing_is_asked_or_ordered(shop, day):
+def test_C08_on_a_holiday_a_weekend_and_by_day_nothing_is_asked_or_ordered(shop, day):
     begin = datetime.fromisoformat(day).replace(tzinfo=KST)
     house = shop(clock=VirtualClock(begin), options=Options(hours="nyse"), sim_hours="nyse").started()
     trade(house)

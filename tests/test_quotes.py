@@ -15,7 +15,7 @@ NO_PRICES += ["1000000", "99999999", "+5", "5.", ".5", "0x10", "1_000"]
 
 
 @pytest.mark.parametrize("text", [*NO_PRICES, None, True, [], {}, float("nan"), float("inf"), 0, -1, 1_000_000])
-def test_what_is_no_price_is_never_a_number(text):
+def test_H19_what_is_no_price_is_never_a_number(text):
     assert parse_price(text) is None
 
 
@@ -30,7 +30,7 @@ def test_how_a_price_is_written(price, text):
 
 
 @pytest.mark.parametrize("text", NO_PRICES)
-def test_a_bad_price_from_kis_leads_to_the_second_source(house, text):
+def test_H19_a_bad_price_from_kis_leads_to_the_second_source(house, text):
     house.started()
     house.api._book.learn("NVDA", "나스닥")
     house.sim.faults.add(Fault("bad_price", "quote", text=text))
@@ -65,7 +65,7 @@ def test_no_price_is_not_cached(house):
     assert house.api.get_current_price("NVDA")
 
 
-def test_without_kis_and_yahoo_the_log_says_so_and_nothing_is_made_up(house, log):
+def test_H01_Y01_without_kis_and_yahoo_the_log_says_so_and_nothing_is_made_up(house, log):
     house.started()
     house.sim.faults.add(Fault("refused", "kis"))
     house.sim.faults.add(Fault("refused", "yahoo"))
@@ -161,7 +161,7 @@ def test_the_owners_exchange_is_taken_as_it_stands(house):
     assert house.sim.count("price") == 1
 
 
-def test_a_blank_answer_never_switches_the_exchange(house):
+def test_H26_a_blank_answer_never_switches_the_exchange(house):
     house.started()
     house.api.get_quote("IONQ")
     house.sim.faults.add(Fault("blank", "price", times=1))
@@ -202,7 +202,7 @@ def test_ok_is_said_for_the_first_quote_and_after_a_change_of_source(house, log)
     assert [line.rsplit(" ", 1)[1] for line in log("[OK] NVDA")] == ["(나스닥)", "(yfinance)", "(나스닥)"]
 
 
-def test_identical_warnings_are_folded(house, log):
+def test_H01_identical_warnings_are_folded(house, log):
     house.started()
     house.api._book.learn("NVDA", "나스닥")
     house.sim.faults.add(Fault("blank", "price"))
@@ -216,7 +216,7 @@ def test_identical_warnings_are_folded(house, log):
     ]
 
 
-def test_a_limit_that_refuses_everything_does_not_hold_the_scan(house):
+def test_H22_a_limit_that_refuses_everything_does_not_hold_the_scan(house):
     house.started()
     exchanges_known(house)
     house.sim.faults.add(
@@ -230,7 +230,7 @@ def test_a_limit_that_refuses_everything_does_not_hold_the_scan(house):
 # silence
 
 
-def test_with_kis_and_yahoo_silent_a_scan_of_sixteen_ends_within_fifteen_seconds(living_house):
+def test_H05_H06_Y05_with_kis_and_yahoo_silent_a_scan_of_sixteen_ends_within_fifteen_seconds(living_house):
     house = living_house.started()
     exchanges_known(house)
     before = house.token_file.read_bytes()

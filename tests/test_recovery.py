@@ -28,7 +28,7 @@ SEVEN_HOURS = 7 * 3600
         ("EGW00122", "token을 찾을 수 없습니다."),
     ],
 )
-def test_a_refused_token_is_replaced_and_the_quote_answered(house, log, code, message):
+def test_T01_a_refused_token_is_replaced_and_the_quote_answered(house, log, code, message):
     house.started().pass_seconds(SEVEN_HOURS)
     house.sim.pin("AAPL", "178.50")
     house.sim.revoke_tokens(code)
@@ -42,7 +42,7 @@ def test_a_refused_token_is_replaced_and_the_quote_answered(house, log, code, me
     assert house.sim.count("price") == 2
 
 
-def test_a_deleted_file_is_noticed_before_the_cache_and_kis_is_asked_afresh(house, log):
+def test_T02_a_deleted_file_is_noticed_before_the_cache_and_kis_is_asked_afresh(house, log):
     house.started()
     house.sim.pin("AAPL", "178.50")
     house.api.get_quote("AAPL")
@@ -56,7 +56,7 @@ def test_a_deleted_file_is_noticed_before_the_cache_and_kis_is_asked_afresh(hous
     assert house.token_file.exists()
 
 
-def test_the_token_check_notices_a_deleted_file_too(house, log):
+def test_T02_the_token_check_notices_a_deleted_file_too(house, log):
     house.started()
     house.token_file.unlink()
 
@@ -83,7 +83,7 @@ def test_within_61_seconds_of_an_issuance_quotes_come_from_yfinance_until_it_may
     assert house.issued() == 2
 
 
-def test_sixteen_symbols_on_one_dead_token_cause_one_issuance(house):
+def test_T15_sixteen_symbols_on_one_dead_token_cause_one_issuance(house):
     house.started().pass_seconds(SEVEN_HOURS)
     house.sim.revoke_tokens("EGW00123")
 
@@ -93,7 +93,7 @@ def test_sixteen_symbols_on_one_dead_token_cause_one_issuance(house):
     assert house.issued() == 2
 
 
-def test_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(make_house, log):
+def test_T15_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(make_house, log):
     house = make_house(LivingClock(), options=Options(rate_limit=False), kis_calls_per_second=10_000.0).started()
     for symbol in SIXTEEN:
         house.api.get_quote(symbol)
@@ -116,7 +116,7 @@ def test_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_each(m
     assert house.sim.count("price") - asked <= 2 * len(SIXTEEN)
 
 
-def test_the_same_refused_token_again_means_an_hour_without_kis(house, log):
+def test_T14_the_same_refused_token_again_means_an_hour_without_kis(house, log):
     house.started()
     house.sim.revoke_tokens("EGW00121", stuck=True)
 
@@ -133,7 +133,7 @@ def test_the_same_refused_token_again_means_an_hour_without_kis(house, log):
     assert house.api.get_quote("NVDA").source == "KIS"
 
 
-def test_a_refused_token_is_remembered_across_a_restart(house):
+def test_T13_a_refused_token_is_remembered_across_a_restart(house):
     house.started()
     house.sim.revoke_tokens("EGW00121", stuck=True)
     house.api.get_quote("NVDA")
@@ -145,7 +145,7 @@ def test_a_refused_token_is_remembered_across_a_restart(house):
     assert house.issued() == 2
 
 
-def test_a_new_token_refused_as_well_means_an_hour_without_issuance(house, log):
+def test_T14_a_new_token_refused_as_well_means_an_hour_without_issuance(house, log):
     house.started().pass_seconds(SEVEN_HOURS)
     house.sim.faults.add(Fault("error", "quote", code="EGW00121", message="유효하지 않은 token 입니다.", status=500))
 
@@ -157,7 +157,7 @@ def test_a_new_token_refused_as_well_means_an_hour_without_issuance(house, log):
     assert log("새 토큰도 거부됨")
 
 
-def test_a_newer_token_in_the_file_is_used_and_nothing_issued(house, log):
+def test_T13_a_newer_token_in_the_file_is_used_and_nothing_issued(house, log):
     from test_token import make_other_token
 
     house.started().pass_seconds(SEVEN_HOURS)
@@ -184,7 +184,7 @@ def test_with_retry_count_one_there_is_no_recovery_left(house, log):
     assert not log("[AUTO_RECOVER]")
 
 
-def test_a_failed_issuance_does_not_use_up_the_recovery(house):
+def test_T16_a_failed_issuance_does_not_use_up_the_recovery(house):
     house.started().pass_seconds(SEVEN_HOURS)
     house.sim.revoke_tokens("EGW00123")
     house.sim.faults.add(Fault("reset", "token", times=2))
@@ -215,7 +215,7 @@ NO_TOKEN_ERRORS = {
 
 
 @pytest.mark.parametrize("fault", NO_TOKEN_ERRORS.values(), ids=NO_TOKEN_ERRORS.keys())
-def test_only_a_token_error_is_a_token_error(house, log, fault):
+def test_T19_H12_H17_H18_only_a_token_error_is_a_token_error(house, log, fault):
     house.started()
     before = house.token_file.read_bytes()
     house.sim.faults.add(fault)
@@ -228,7 +228,7 @@ def test_only_a_token_error_is_a_token_error(house, log, fault):
     assert log("[FALLBACK] NVDA KIS 조회 실패")
 
 
-def test_a_read_refused_by_a_limit_is_asked_again_after_a_pause(house):
+def test_H22_a_read_refused_by_a_limit_is_asked_again_after_a_pause(house):
     house.started()
     house.sim.faults.add(Fault("error", "quote", code="EGW00201", message="초당 거래건수를 초과하였습니다.", times=2))
     house.api._book.learn("NVDA", "나스닥")

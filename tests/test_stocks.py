@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_symbols_are_the_filter_stocks_and_then_the_watch_list_each_once() -> No
     assert stocks.symbols == ("NVDA", "MSFT", "SOUN", "AMZN")
 
 
-def test_case_blanks_and_repetitions_do_not_matter() -> None:
+def test_G10_case_blanks_and_repetitions_do_not_matter() -> None:
     stocks = parse_watchlist(
         '{"filter_stocks": {" nvda": true, "NVDA": true}, "watch_list": ["soun", "SOUN ", "Soun", "brk-b", "BRK/B"],'
         ' "exchanges": {"soun ": " 나스닥 ", "BRK.B": "뉴욕"}}'
@@ -190,7 +191,7 @@ def test_a_file_swapped_in_with_the_same_size_and_time_is_noticed(path: Path) ->
     [b"", b'{"watch_list": ["SOUN"', b"{}", b"\xbc\xd2\xbf\xee", GOOD.encode("utf-16"), b"\x00" * 90],
     ids=["empty", "cut", "no symbols", "cp949", "utf-16", "nul"],
 )
-def test_a_broken_file_keeps_the_last_good_list_and_says_so_once(
+def test_G09_a_broken_file_keeps_the_last_good_list_and_says_so_once(
     path: Path, broken: bytes, warnings_of: Callable[[], list[str]]
 ) -> None:
     stocks = WatchlistFile(path)
@@ -217,7 +218,7 @@ def test_each_new_break_is_said_and_a_mended_file_is_used(path: Path, warnings_o
     assert len(warnings_of()) == 2
 
 
-def test_a_deleted_file_keeps_the_last_good_list(path: Path, warnings_of: Callable[[], list[str]]) -> None:
+def test_G09_a_deleted_file_keeps_the_last_good_list(path: Path, warnings_of: Callable[[], list[str]]) -> None:
     stocks = WatchlistFile(path)
     good = stocks.current()
 
@@ -258,6 +259,31 @@ def test_a_wrong_encoding_is_named_with_its_line(path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"2번째 줄: UTF-8이 아닙니다 \(CP949"):
         WatchlistFile(path).current()
+
+
+def test_G11_a_file_that_is_being_written_gives_one_whole_list_or_the_other(path: Path) -> None:
+    stocks, over = WatchlistFile(path), threading.Event()
+    known = {stocks.current().symbols, parse_watchlist(OTHER).symbols}
+
+    def write() -> None:
+        while not over.is_set():
+            for text in (OTHER, GOOD):
+                with path.open("w") as file:
+                    for part in text:
+                        file.write(part)
+                        file.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen: set[tuple[str, ...]] = set()
+    for reads in range(100_000):
+        seen.add(stocks.current().symbols)
+        if seen == known and reads > 500:
+            break
+    over.set()
+    writer.join()
+
+    assert seen == known
 
 
 def test_many_threads_get_the_same_list_and_one_warning(path: Path, warnings_of: Callable[[], list[str]]) -> None:

@@ -492,7 +492,7 @@ def test_a_fall_is_cut_to_two_decimals_so_that_it_never_seems_to_have_reached_th
         ("999999.999", "1000000.00", "999999.99"),
     ],
 )
-def test_a_limit_is_the_price_on_kis_tick_grid(price: str, buy: str, sell: str) -> None:
+def test_B28_a_limit_is_the_price_on_kis_tick_grid(price: str, buy: str, sell: str) -> None:
     limits = [limit_price(Decimal(price), side) for side in (Side.BUY, Side.SELL)]
 
     assert [format_limit(limit) for limit in limits] == [buy, sell]
@@ -512,7 +512,7 @@ def test_a_limit_off_the_grid_is_never_written(limit: str) -> None:
         format_limit(Decimal(limit))
 
 
-def test_a_float_is_no_price() -> None:
+def test_B28_a_float_is_no_price() -> None:
     number: Any = 0.1 + 0.2
 
     with pytest.raises(ValueError, match="not a price"):
@@ -540,7 +540,7 @@ class Whole(int):
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1.0, True, Decimal(1), "1", Whole(1), None])
-def test_a_wish_is_for_one_share_or_more(quantity: Any) -> None:
+def test_B29_a_wish_is_for_one_share_or_more(quantity: Any) -> None:
     with pytest.raises(ValueError, match="quantity"):
         OrderWish(Side.BUY, "SOUN", quantity, Decimal("1.00"), "")
 
@@ -732,7 +732,7 @@ def test_decisions_do_not_depend_on_the_order_of_what_is_read(buy: BuyView, sell
 
 @MANY
 @given(GOOD_PRICES, st.sampled_from(Side))
-def test_a_limit_is_on_the_grid_less_than_a_tick_away_and_on_the_right_side(price: Decimal, side: Side) -> None:
+def test_B28_a_limit_is_on_the_grid_less_than_a_tick_away_and_on_the_right_side(price: Decimal, side: Side) -> None:
     limit = limit_price(price, side)
 
     assert Decimal(format_limit(limit)) == limit > 0

@@ -29,7 +29,7 @@ def run_for(table, clock, seconds, tick=5.0):
         table.run_pending()
 
 
-def test_a_slow_job_does_not_move_the_grid(table, clock):
+def test_C14_a_slow_job_does_not_move_the_grid(table, clock):
     runs = []
 
     def slow():
@@ -41,7 +41,7 @@ def test_a_slow_job_does_not_move_the_grid(table, clock):
     assert runs == [60.0 * n for n in range(1, 61)]
 
 
-def test_a_step_of_the_wall_clock_is_no_silence(table, clock):
+def test_C03_a_step_of_the_wall_clock_is_no_silence(table, clock):
     runs = []
     table.every(10).minutes.do(lambda: runs.append(1))
     clock.step(-3600)
@@ -49,7 +49,7 @@ def test_a_step_of_the_wall_clock_is_no_silence(table, clock):
     assert len(runs) == 6
 
 
-def test_after_a_suspend_each_job_runs_once_and_returns_to_its_grid(table, clock):
+def test_T22_C01_after_a_suspend_each_job_runs_once_and_returns_to_its_grid(table, clock):
     runs = []
     table.every(30).minutes.do(lambda: runs.append(clock.monotonic() / 60))
     clock.advance(8 * 3600 + 600)
@@ -59,7 +59,7 @@ def test_after_a_suspend_each_job_runs_once_and_returns_to_its_grid(table, clock
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyError, OSError, MemoryError, RecursionError, Stopping])
-def test_a_job_that_raises_runs_again_and_starves_nobody(table, clock, log, error):
+def test_P20_a_job_that_raises_runs_again_and_starves_nobody(table, clock, log, error):
     ran = {"bad": 0, "good": 0}
 
     def bad():
@@ -127,7 +127,7 @@ def test_brokers_are_remade_on_the_six_hour_grid_whatever_else_happens(quiet, wh
     assert quiet.daemon.periodic_reinits == 8
 
 
-def test_a_check_due_with_a_reinit_says_its_first_line_and_then_the_block(quiet, log):
+def test_T22_a_check_due_with_a_reinit_says_its_first_line_and_then_the_block(quiet, log):
     run_daemon(quiet, 6.01)
     lines = log("TOKEN_")
     at = lines.index("[TOKEN_CHECK] 주기적 브로커 재초기화 (24시간 토큰 만료 대비)")
@@ -147,7 +147,7 @@ def test_three_quiet_days_issue_one_token_in_each_23_hours_and_50_minutes(quiet,
     assert quiet.daemon.api.counts["yfinance"] == 0
 
 
-def test_a_mojito_that_cannot_be_made_is_a_failed_reinit(house, log, monkeypatch):
+def test_T21_a_mojito_that_cannot_be_made_is_a_failed_reinit(house, log, monkeypatch):
     house.started()
 
     def broken(*_):
@@ -160,7 +160,7 @@ def test_a_mojito_that_cannot_be_made_is_a_failed_reinit(house, log, monkeypatch
     assert house.api.get_quote("NVDA").source == "KIS"
 
 
-def test_a_reinit_that_fails_keeps_the_old_brokers_and_is_tried_at_the_next_check(quiet, when, log):
+def test_T21_a_reinit_that_fails_keeps_the_old_brokers_and_is_tried_at_the_next_check(quiet, when, log):
     def broken():
         raise BrokersNotMade("OSError")
 
@@ -179,13 +179,13 @@ def test_a_reinit_that_fails_keeps_the_old_brokers_and_is_tried_at_the_next_chec
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600, 86400])
-def test_a_step_of_the_clock_leads_to_a_token_check_at_once(quiet, when, seconds):
+def test_C02_C03_a_step_of_the_clock_leads_to_a_token_check_at_once(quiet, when, seconds):
     run_daemon(quiet, 1.2, (1.1, lambda: quiet.clock.step(seconds)))
     assert when("시계가") == pytest.approx([1.1], abs=0.01)
     assert [at for at in when("TOKEN_CHECK") if 1.09 < at < 1.12]
 
 
-def test_a_suspend_leads_to_a_token_check_at_once(quiet, when):
+def test_C01_a_suspend_leads_to_a_token_check_at_once(quiet, when):
     run_daemon(quiet, 10, (1.1, lambda: quiet.clock.advance(5 * 3600)))
     assert when("멈춰 있었습니다") == pytest.approx([6.1], abs=0.01)
     assert [at for at in when("기존 토큰 사용") if 6.09 < at < 6.12]

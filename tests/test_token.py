@@ -51,7 +51,7 @@ def test_a_restart_uses_the_token_in_the_file(house, log):
         b'{"access_token": "abc", "expires_at": 1' + b"0" * 400 + b"}",
     ],
 )
-def test_a_file_without_a_token_leads_to_one_issuance(house, log, content):
+def test_T03_a_file_without_a_token_leads_to_one_issuance(house, log, content):
     house.token_file.write_bytes(content)
 
     house.daemon.check_and_refresh_token()
@@ -61,7 +61,7 @@ def test_a_file_without_a_token_leads_to_one_issuance(house, log, content):
     assert any("api_token.json" in line for line in log("사용 불가"))
 
 
-def test_a_file_cut_at_any_byte_is_no_token_and_no_exception(house):
+def test_T03_a_file_cut_at_any_byte_is_no_token_and_no_exception(house):
     house.started()
     whole = house.token_file.read_bytes()
     for length in range(len(whole) - 1):
@@ -72,7 +72,7 @@ def test_a_file_cut_at_any_byte_is_no_token_and_no_exception(house):
 
 
 @pytest.mark.parametrize("mark", [{"app_key_mark": "0123456789ab"}, {"mode": "paper"}])
-def test_a_token_of_another_key_or_mode_is_not_used(house, log, mark):
+def test_T05_T06_a_token_of_another_key_or_mode_is_not_used(house, log, mark):
     house.started().restart()
     house.token_file.write_text(json.dumps({**token_in(house), **mark}), "utf-8")
 
@@ -94,7 +94,7 @@ def test_a_file_without_marks_is_judged_by_its_expiry(house):
     assert house.api.get_current_price("NVDA")
 
 
-def test_a_file_open_to_others_is_closed(house):
+def test_T20_a_file_open_to_others_is_closed(house):
     house.started().restart()
     house.token_file.chmod(0o644)
 
@@ -125,7 +125,7 @@ def test_the_token_is_renewed_when_its_last_ten_minutes_begin_and_never_sooner(h
     ]
 
 
-def test_a_refused_renewal_is_one_line_and_the_old_token_serves_to_its_last_second(house, log):
+def test_T07_a_refused_renewal_is_one_line_and_the_old_token_serves_to_its_last_second(house, log):
     house.started()
     house.pass_seconds(23 * 3600 + 50 * 60 - 61)
     house.sim.faults.add(Fault("error", "token", code="EGW00133", status=403))
@@ -140,7 +140,7 @@ def test_a_refused_renewal_is_one_line_and_the_old_token_serves_to_its_last_seco
     assert house.api.get_quote("NVDA").source == "yfinance"
 
 
-def test_the_same_token_with_its_old_expiry_is_not_believed_to_live_a_day(house):
+def test_T11_the_same_token_with_its_old_expiry_is_not_believed_to_live_a_day(house):
     """KIS gives the same token back within six hours, with `expires_in` 86400 and the old instant."""
     house.started()
     first = token_in(house)
@@ -154,7 +154,7 @@ def test_the_same_token_with_its_old_expiry_is_not_believed_to_live_a_day(house)
     assert again["expires_at"] == pytest.approx(first["expires_at"], abs=1)
 
 
-def test_a_new_token_that_seems_dead_already_is_believed_and_the_clock_doubted(house, log):
+def test_T12_a_new_token_that_seems_dead_already_is_believed_and_the_clock_doubted(house, log):
     house.daemon.tokens._ask_kis = lambda: parse_issued_token(
         {"access_token": "made-up", "access_token_token_expired": "2020-01-01 00:00:00"}
     )
@@ -168,7 +168,7 @@ def test_a_new_token_that_seems_dead_already_is_believed_and_the_clock_doubted(h
 # spacing
 
 
-def test_attempts_stand_61_seconds_apart_across_restarts(house):
+def test_T07_T17_attempts_stand_61_seconds_apart_across_restarts(house):
     house.sim.faults.add(Fault("html502", "token"))
     for _ in range(10):
         house.restart().daemon.check_and_refresh_token()
@@ -176,7 +176,7 @@ def test_attempts_stand_61_seconds_apart_across_restarts(house):
     assert house.issued() == 2  # at 0 and at 70 seconds
 
 
-def test_issuance_down_for_an_hour_is_asked_patiently_and_found_again_within_five_minutes(house):
+def test_T08_issuance_down_for_an_hour_is_asked_patiently_and_found_again_within_five_minutes(house):
     house.sim.faults.add(Fault("error", "token", code="EGW00001", until=house.clock.now() + timedelta(hours=1)))
     for _ in range(60):
         house.daemon.watch()
@@ -202,7 +202,7 @@ def test_issuance_down_for_an_hour_is_asked_patiently_and_found_again_within_fiv
         (["asked"], -3600, 61),
     ],
 )
-def test_how_long_the_next_attempt_waits(outcomes, age, wait):
+def test_T07_T08_how_long_the_next_attempt_waits(outcomes, age, wait):
     history = [Issuance(1000.0, "", outcome, None) for outcome in outcomes]
     assert seconds_to_wait(history, 1000.0 + age) == wait
 
@@ -211,7 +211,7 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-def test_the_attempt_is_on_disk_before_the_request_leaves(house):
+def test_P08_the_attempt_is_on_disk_before_the_request_leaves(house):
     def die():
         raise Killed
 
@@ -280,7 +280,7 @@ def test_a_file_deleted_at_the_moment_of_saving_is_missed(house, monkeypatch):
     assert house.daemon.tokens.state() is TokenState.FILE_MISSING
 
 
-def test_what_a_kill_left_of_a_write_is_removed(house):
+def test_P08_what_a_kill_left_of_a_write_is_removed(house):
     left = house.settings.data_dir / ".api_token.json.abc.tmp"
     left.write_text("a token")
     house.daemon.check_and_refresh_token()
@@ -308,7 +308,7 @@ def test_garbage_put_into_the_file_is_replaced_by_the_held_token(house, log):
     assert log("사용 불가")
 
 
-def test_a_folder_that_takes_no_file_costs_no_second_issuance(house, log, monkeypatch):
+def test_T04_a_folder_that_takes_no_file_costs_no_second_issuance(house, log, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
@@ -335,7 +335,7 @@ def test_looking_at_an_untouched_file_reads_nothing(house, monkeypatch):
 
 
 @pytest.mark.parametrize("body", [{}, {"access_token": None}, {"access_token": ""}, {"access_token": "토큰"}])
-def test_an_answer_without_a_usable_token_is_no_token(body):
+def test_T10_an_answer_without_a_usable_token_is_no_token(body):
     with pytest.raises(NoAnswer):
         parse_issued_token(body)
 

@@ -56,7 +56,7 @@ START = datetime(2026, 11, 23, 22, 0, tzinfo=KST)
         (404, {"message": "auth token"}, NoAnswer),
     ],
 )
-def test_what_an_error_stands_for(status, body, error):
+def test_T19_H13_what_an_error_stands_for(status, body, error):
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the exact class is what is tested
         check_answer(status, body)
     assert type(caught.value) is error
@@ -67,7 +67,7 @@ def test_what_is_a_success(body):
     check_answer(200, body)
 
 
-def test_a_message_from_outside_cannot_forge_a_log_line():
+def test_H28_a_message_from_outside_cannot_forge_a_log_line():
     with pytest.raises(KISRefusal) as caught:
         check_answer(500, {"rt_cd": "1", "msg_cd": "X", "msg1": "a\n2026-01-01 - main\x1b[31m" + " " * 60})
     assert caught.value.message == "a 2026-01-01 - main [31m"
@@ -179,7 +179,7 @@ def transport():
     road.close()
 
 
-def test_whatever_the_server_does_a_call_ends_before_five_seconds(wire, transport):
+def test_H05_H06_whatever_the_server_does_a_call_ends_before_five_seconds(wire, transport):
     def ask(behaviour):
         started = time.monotonic()
         with pytest.raises(NoAnswer, match="응답 시간 초과"):
@@ -205,14 +205,14 @@ def test_whatever_the_server_does_a_call_ends_before_five_seconds(wire, transpor
         (hang_up, "연결 끊김"),
     ],
 )
-def test_what_is_no_answer_is_named_without_the_url(wire, transport, behaviour, reason):
+def test_H10_H12_H14_H17_H21_S01_what_is_no_answer_is_named_without_the_url(wire, transport, behaviour, reason):
     with pytest.raises(NoAnswer) as caught:
         transport.get(wire(behaviour).url)
     assert str(caught.value) == reason
     assert "CANO" not in repr(caught.value) + str(caught.value.__cause__)
 
 
-def test_json_cut_at_any_byte_is_no_answer(wire, transport):
+def test_H15_json_cut_at_any_byte_is_no_answer(wire, transport):
     whole = '{"rt_cd":"0","output":{"last":"178.5000"}}'
     peer = wire(*[say(whole[:length]) for length in range(len(whole))])
     for _ in range(len(whole)):
@@ -220,7 +220,7 @@ def test_json_cut_at_any_byte_is_no_answer(wire, transport):
             transport.get(peer.url)
 
 
-def test_a_dropped_read_is_tried_once_more_and_a_post_never(wire, transport):
+def test_H09_a_dropped_read_is_tried_once_more_and_a_post_never(wire, transport):
     peer = wire(hang_up, GOOD)
     assert transport.get(peer.url).body["rt_cd"] == "0"
 
@@ -230,14 +230,14 @@ def test_a_dropped_read_is_tried_once_more_and_a_post_never(wire, transport):
     assert peer.requests == 1
 
 
-def test_a_closed_port_is_a_refused_connection(transport):
+def test_H01_a_closed_port_is_a_refused_connection(transport):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(NoAnswer, match="연결 거부"):
         transport.get(f"http://127.0.0.1:{port}/?AUTH=")
 
 
-def test_a_name_that_does_not_resolve_is_no_token_error(transport):
+def test_H02_a_name_that_does_not_resolve_is_no_token_error(transport):
     with pytest.raises(NoAnswer, match="DNS"):
         transport.get("http://no-such-host.invalid/?AUTH=")
 
@@ -306,7 +306,7 @@ def test_the_trusted_authorities_are_read_once_for_all_pools(authority, tmp_path
     assert ask_over_tls(authority, tmp_path / "ca.pem") == 200
 
 
-def test_a_server_that_nobody_vouches_for_hears_nothing(authority, tmp_path):
+def test_H04_a_server_that_nobody_vouches_for_hears_nothing(authority, tmp_path):
     with pytest.raises(NoAnswer, match="TLS 오류"):
         ask_over_tls(trustme.CA(), tmp_path / "ca.pem")
     with pytest.raises(NoAnswer, match="TLS 오류"):
@@ -317,14 +317,14 @@ def test_a_server_that_nobody_vouches_for_hears_nothing(authority, tmp_path):
         ask_over_tls(authority, tmp_path / "gone.pem")
 
 
-def test_redirects_are_not_followed(wire, transport):
+def test_H23_redirects_are_not_followed(wire, transport):
     peer = wire(say("", head="HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"))
     with pytest.raises(NoAnswer, match="HTTP 302"):
         transport.get(peer.url)
     assert peer.requests == 1
 
 
-def test_proxies_of_the_environment_are_ignored(wire, transport, monkeypatch):
+def test_H24_proxies_of_the_environment_are_ignored(wire, transport, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert transport.get(wire(GOOD).url).status == 200
@@ -367,21 +367,21 @@ def times_of(limiter, clock, count, **kind):
 
 
 @pytest.mark.parametrize(("rate", "window", "most"), [(15, 1.0, 15), (0.8, 1.25, 1), (2.5, 0.8, 2)])
-def test_never_more_calls_in_any_window_than_the_rate_allows(rate, window, most):
+def test_H22_never_more_calls_in_any_window_than_the_rate_allows(rate, window, most):
     clock = VirtualClock(START)
     times = times_of(RateLimiter(rate, clock, threading.Event()), clock, 100)
     for i in range(len(times) - most):
         assert times[i + most] - times[i] >= window - 1e-9
 
 
-def test_account_queries_stand_apart():
+def test_H22_account_queries_stand_apart():
     clock = VirtualClock(START)
     limiter = RateLimiter(15, clock, threading.Event())
     times = times_of(limiter, clock, 5, ledger=True)
     assert all(b - a >= LEDGER_SPACING - 1e-9 for a, b in pairwise(times))
 
 
-def test_after_a_refusal_the_rate_is_halved_for_an_hour():
+def test_H22_after_a_refusal_the_rate_is_halved_for_an_hour():
     clock = VirtualClock(START)
     limiter = RateLimiter(0.8, clock, threading.Event())
     limiter.slow_down()

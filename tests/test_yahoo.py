@@ -213,7 +213,7 @@ def test_a_quote_is_one_request_the_first_time_and_every_time(server: FakeYahoo,
     assert len(server.connections) == 1  # kept open between worker threads
 
 
-def test_a_quote_says_what_it_costs_and_when(prices: YahooPrices) -> None:
+def test_Y09_a_quote_says_what_it_costs_and_when(prices: YahooPrices) -> None:
     quote = prices.quote("NVDA")
 
     assert (quote.symbol, quote.source, quote.exchange) == ("NVDA", "yfinance", None)
@@ -267,7 +267,7 @@ NAN = float("nan")
         (178.5, 12, [], None),
     ],
 )
-def test_price_and_previous_close(price: object, at: int | None, closes: Any, expected: Any) -> None:
+def test_Y04_price_and_previous_close(price: object, at: int | None, closes: Any, expected: Any) -> None:
     moment = datetime(2026, 3, at, 12, 0, tzinfo=NEW_YORK) if at else None
     facts = Chart("USD", price, moment, closes)
     if expected is None:
@@ -299,7 +299,7 @@ def test_price_and_previous_close(price: object, at: int | None, closes: Any, ex
         (200, chart(currency=None), "달러 시세 아님"),
     ],
 )
-def test_a_symbol_without_a_price_leaves_the_source_in_use(
+def test_Y03_Y04_a_symbol_without_a_price_leaves_the_source_in_use(
     server: FakeYahoo, prices: YahooPrices, status: int, answer: object, reason: str
 ) -> None:
     server.says(status, answer)
@@ -333,7 +333,7 @@ def test_an_unknown_symbol_costs_two_requests(server: FakeYahoo, prices: YahooPr
         (200, chart(regularMarketTime=1e30), "OverflowError"),
     ],
 )
-def test_three_symbols_with_strange_answers_are_yahoos_trouble(
+def test_Y06_three_symbols_with_strange_answers_are_yahoos_trouble(
     server: FakeYahoo, prices: YahooPrices, clock: Clock, status: int, answer: object, name: str
 ) -> None:
     server.says(status, answer)
@@ -365,7 +365,9 @@ def test_strange_answers_between_good_ones_do_not_add_up(server: FakeYahoo, pric
 
 
 @pytest.mark.parametrize("kind", [KeyError, TypeError, AttributeError, ZeroDivisionError, OSError])
-def test_whatever_yfinance_raises_stays_inside(prices: YahooPrices, monkeypatch: Any, caplog: Any, kind: Any) -> None:
+def test_Y06_whatever_yfinance_raises_stays_inside(
+    prices: YahooPrices, monkeypatch: Any, caplog: Any, kind: Any
+) -> None:
     prices.quote("NVDA")
 
     def broken(*args: Any, **kwargs: Any) -> None:
@@ -384,7 +386,7 @@ def test_whatever_yfinance_raises_stays_inside(prices: YahooPrices, monkeypatch:
     ("reply", "reason"),
     [(hang, "응답 시간 초과"), (drip, "응답 시간 초과"), (reset, "연결 실패"), (cut, "연결 실패")],
 )
-def test_a_silent_yahoo_costs_its_deadline_once_and_then_nothing_for_a_minute(
+def test_Y05_a_silent_yahoo_costs_its_deadline_once_and_then_nothing_for_a_minute(
     server: FakeYahoo, hasty: YahooPrices, clock: Clock, reply: Callable[[Handler], None], reason: str
 ) -> None:
     hasty.quote("NVDA")
@@ -416,7 +418,7 @@ def test_the_deadline_keeps_the_promise_of_five_seconds() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid"])
-def test_a_yahoo_that_is_not_there(clock: Clock, tmp_path: Path, url: str) -> None:
+def test_Y01_a_yahoo_that_is_not_there(clock: Clock, tmp_path: Path, url: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         prices = YahooPrices(clock, threading.Event(), url.format(port=unused.getsockname()[1]), tmp_path)
@@ -439,7 +441,7 @@ def test_eight_threads_wait_for_one_deadline_together(server: FakeYahoo, hasty: 
     assert time.monotonic() - began < 2
 
 
-def test_too_many_requests_is_a_quarter_of_an_hour(server: FakeYahoo, prices: YahooPrices, clock: Clock) -> None:
+def test_Y02_too_many_requests_is_a_quarter_of_an_hour(server: FakeYahoo, prices: YahooPrices, clock: Clock) -> None:
     server.says(429, b"Too Many Requests")
     assert reason_of(prices, "NVDA") == (PricesUnreachable, "요청 제한")
     asked = len(server.asked)
@@ -479,7 +481,7 @@ def test_a_yahoo_that_insists_on_its_crumb_gets_it(server: FakeYahoo, prices: Ya
     assert len(server.asked) <= 2  # the fake's host gives no cookie of yahoo.com, so that one is asked for again
 
 
-def test_the_cookie_hosts_cannot_hold_a_quote_for_long(server: FakeYahoo, hasty: YahooPrices) -> None:
+def test_Y05_the_cookie_hosts_cannot_hold_a_quote_for_long(server: FakeYahoo, hasty: YahooPrices) -> None:
     def greedy(handler: Handler) -> None:
         if "/chart/" in handler.path:
             handler.answer(401, b"{}")
@@ -492,7 +494,7 @@ def test_the_cookie_hosts_cannot_hold_a_quote_for_long(server: FakeYahoo, hasty:
     assert time.monotonic() - began < 1.5
 
 
-def test_while_an_abandoned_worker_lives_nobody_asks(clock: Clock, tmp_path: Path) -> None:
+def test_Y05_while_an_abandoned_worker_lives_nobody_asks(clock: Clock, tmp_path: Path) -> None:
     answer = threading.Event()
     asked: list[str] = []
 
@@ -544,7 +546,7 @@ def test_two_sources_in_one_process_keep_apart(prices: YahooPrices, server: Fake
         other.close()
 
 
-def test_without_yfinance_the_daemon_lives_and_says_so_once(
+def test_Y07_without_yfinance_the_daemon_lives_and_says_so_once(
     prices: YahooPrices, clock: Clock, monkeypatch: Any, caplog: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "yfinance", None)
@@ -555,7 +557,7 @@ def test_without_yfinance_the_daemon_lives_and_says_so_once(
     assert len(warned) == 1
 
 
-def test_proxies_of_the_environment_are_not_used(prices: YahooPrices, monkeypatch: Any) -> None:
+def test_H24_proxies_of_the_environment_are_not_used(prices: YahooPrices, monkeypatch: Any) -> None:
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -569,7 +571,9 @@ def test_the_cache_folder_is_the_owners_alone(prices: YahooPrices, tmp_path: Pat
     assert stat.S_IMODE((tmp_path / "yahoo").stat().st_mode) == 0o700
 
 
-def test_a_cache_folder_that_cannot_be_made_is_done_without(server: FakeYahoo, clock: Clock, tmp_path: Path) -> None:
+def test_Y08_a_cache_folder_that_cannot_be_made_is_done_without(
+    server: FakeYahoo, clock: Clock, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     prices = YahooPrices(clock, threading.Event(), server.url, tmp_path / "file" / "yahoo")
 
@@ -578,7 +582,7 @@ def test_a_cache_folder_that_cannot_be_made_is_done_without(server: FakeYahoo, c
     assert reason_of(prices, "NVDA") == (PricesUnreachable, "요청 제한")
 
 
-def test_a_damaged_cache_does_not_end_the_quotes(
+def test_Y08_a_damaged_cache_does_not_end_the_quotes(
     server: FakeYahoo, prices: YahooPrices, clock: Clock, tmp_path: Path
 ) -> None:
     (tmp_path / "yahoo").mkdir()
@@ -596,7 +600,7 @@ def test_a_damaged_cache_does_not_end_the_quotes(
     assert prices.quote("NVDA").price == Decimal("178.5")  # begun afresh
 
 
-def test_no_warning_is_raised(prices: YahooPrices) -> None:
+def test_Y11_no_warning_is_raised(prices: YahooPrices) -> None:
     prices.quote("NVDA")
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
@@ -605,7 +609,9 @@ def test_no_warning_is_raised(prices: YahooPrices) -> None:
     assert raised == []
 
 
-def test_a_process_stays_light_until_the_first_quote_and_quiet_after_it(server: FakeYahoo, tmp_path: Path) -> None:
+def test_Y07_Y11_a_process_stays_light_until_the_first_quote_and_quiet_after_it(
+    server: FakeYahoo, tmp_path: Path
+) -> None:
     script = f"""
 import sys, threading, pathlib, yahoo, clock
 prices = yahoo.YahooPrices(clock.SystemClock(), threading.Event(), {server.url!r}, pathlib.Path({str(tmp_path)!r}, "y"))
