@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from clock import Clock
 from errors import KISRefusal, NoAnswer
@@ -14,7 +14,8 @@ from kis_trading import ORDER_CODES, KISTrading, read_pages
 from kis_transport import Answer
 from portfolio import Cash, OrderRow, Position, read_cash, read_orders, read_positions
 from quotes import Quote
-from recovery import Recovery
+
+T = TypeVar("T")
 
 CASH_TRIES = 3  # symbols to ask the cash for
 
@@ -31,10 +32,18 @@ class OrderList:
         return frozenset((row.date, row.number) for row in self.rows)
 
 
+class Caller(Protocol):
+    """Whoever mends what can be mended around a call: the one recovery, or nobody."""
+
+    def call(self, name: str, ask: Callable[[], T]) -> T:
+        """The result of ``ask``; ``name`` is the kind of call."""
+        ...
+
+
 class Account:
     """Reads one account through the one recovery. Every method raises KISError or Stopping."""
 
-    def __init__(self, kis: KISTrading, recovery: Recovery, clock: Clock) -> None:
+    def __init__(self, kis: KISTrading, recovery: Caller, clock: Clock) -> None:
         self._kis = kis
         self._recovery = recovery
         self._clock = clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -12,12 +13,21 @@ class Disk:
     """How state gets onto the disk; a simulation hands in one that fills up, breaks or dies at a chosen write."""
 
     def connect(self, path: Path | str) -> sqlite3.Connection:
-        """Open a database without transactions of Python's own. Raises sqlite3.Error."""
+        """Open a database without transactions of Python's own, the owner's alone. Raises sqlite3.Error, OSError."""
+        if str(path) != ":memory:":
+            Path(path).touch(mode=0o600)
         return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
 
     def replace(self, path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
         """``replace_file``."""
         return replace_file(path, content, mode=mode, durable=durable)
+
+    def free_bytes(self, folder: Path) -> int:
+        """Bytes that may still be written under ``folder``; 0 where nobody can say."""
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            return 0
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:

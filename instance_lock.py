@@ -30,6 +30,21 @@ class InstanceLock:
         os.close(self._handle)
 
 
+def holder(path: Path) -> str | None:
+    """Who holds the lock, or None. Looks without keeping it and makes no file. Raises OSError."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(handle, 20).decode(errors="replace").strip() or "?"
+    finally:
+        os.close(handle)
+    return None
+
+
 def lock_path(mode: str, data_dir: Path, account_mark: str, environment_home: Path) -> Path:
     """Where the lock lies: by account in the user's state folder, so that two folders cannot trade one account.
 

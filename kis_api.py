@@ -58,7 +58,7 @@ class KISAPIClient:
     ) -> None:
         self._make_brokers = make_brokers
         self._tokens = tokens
-        self._second_source = second_source
+        self.second_source = second_source
         self._book = book
         self._clock = clock
         self._repeats = Repeats(clock)
@@ -123,6 +123,11 @@ class KISAPIClient:
         if quote is None or max_age is None:
             return True
         return (self._clock.now() - quote.at).total_seconds() <= max_age
+
+    def quote_from_kis(self, symbol: str) -> Quote:
+        """KIS's own quote of this moment, past cache and second source. Raises KISError, PriceUnknown, Stopping."""
+        exchange = self._book.exchange_of(symbol)
+        return self._fetch(symbol, exchange, 0) if exchange else self._look_for(symbol, 0)
 
     # brokers
 
@@ -249,7 +254,7 @@ class KISAPIClient:
     def _ask_second_source(self, symbol: str, reason: str) -> Quote | None:
         self._say(logging.WARNING, symbol, f"[FALLBACK] {symbol} KIS 조회 실패 ({reason}), yfinance 대체")
         try:
-            return self._second_source.quote(symbol)
+            return self.second_source.quote(symbol)
         except PriceUnknown as exc:
             logger.debug("%s yfinance: %s", symbol, exc)
             self._say(logging.ERROR, symbol, f"[FAIL] {symbol} 현재가 조회 실패 (KIS, yfinance)")

@@ -144,7 +144,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._heard: tuple[str, float] | None = None
-        self._offset = 0.0
+        self._offset: float | None = None
 
     def heard(self, date: str | None, received: float) -> None:
         """An answer came in at ``received`` (our epoch seconds)."""
@@ -153,16 +153,20 @@ class ServerClock:
 
     def offset(self) -> float:
         """Seconds to add to our clock, to the second; 0 where KIS has never said."""
+        return self.told() or 0.0
+
+    def told(self) -> float | None:
+        """The same, but None where KIS has never said."""
         if self._heard is not None:
             self._offset, self._heard = _ahead(*self._heard), None
         return self._offset
 
 
-def _ahead(date: str, received: float) -> float:
+def _ahead(date: str, received: float) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() - received
     except (ValueError, TypeError):
-        return 0.0
+        return None
 
 
 class KISTransport:
@@ -241,6 +245,10 @@ class KISTransport:
             raise NoAnswer("연결 시간 초과") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             raise _network_error(exc) from None
+
+    def server_offset(self) -> float | None:
+        """Seconds by which KIS's clock is ahead of ours; None where it has never said."""
+        return self._server.told()
 
     def close(self) -> None:
         """Close the idle connections; a request under way in another thread ends by itself."""

@@ -158,6 +158,11 @@ class Ledger:
         sql = f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents WHERE {' AND '.join(where)} ORDER BY id"
         return [_intent(row) for row in self.read(sql, tuple(values))]
 
+    def last_intent(self) -> Intent | None:
+        """The newest of all intents."""
+        rows = self.read(f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents ORDER BY id DESC LIMIT 1")
+        return _intent(rows[0]) if rows else None
+
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""
         rows = self.read(
@@ -302,8 +307,6 @@ def _as_is(value: object) -> object:
 
 
 def _open(path: Path, disk: Disk) -> sqlite3.Connection:
-    if str(path) != ":memory:":
-        path.touch(mode=0o600)
     db = disk.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")

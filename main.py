@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# isort: off
+import preflight  # noqa: F401 - it comes before the imports that may fail
+
+# isort: on
 import argparse
 import logging
 import os
@@ -10,14 +14,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 
 from account import Account
 from adopt import run_adopt
 from alerts import Alert, alert
+from check import run_check
 from clock import Clock, SystemClock
 from config import Settings
 from diary import Diary
@@ -33,12 +39,14 @@ from logs import Redactor
 from market_hours import MarketHours
 from night_ledger import NightLedger
 from notify import Outside
+from notify import send_test as send_test_alert
 from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
 from report import show_report
 from reporter import Reporter
 from scheduler import TradingScheduler
+from status_view import show_status
 from stocks import WatchlistFile
 from strategy import Rules
 from strategy_loader import load_strategy
@@ -46,10 +54,12 @@ from token_file import TokenFile
 from token_manager import TokenManager
 from trader import Trader
 from trades import show_trades
+from watchdog import watched
 from yahoo import YahooPrices
 
 logger = logging.getLogger("main")
 
+ENV_FILE = Path(".env")
 EXIT_OK, EXIT_FAILED, EXIT_SETTINGS, EXIT_RUNNING = 0, 1, 2, 3
 
 
@@ -159,8 +169,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"설정 오류: {problem}", file=sys.stderr)  # noqa: T201 - there may be no log yet
         return EXIT_SETTINGS
     except AlreadyRunning as exc:
-        print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). 먼저 그쪽을 끝내세요.", file=sys.stderr)  # noqa: T201
+        hint = f"살펴보기: python main.py status · 끝내기: kill {exc}"
+        print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). {hint}", file=sys.stderr)  # noqa: T201
         return EXIT_RUNNING
+    except BrokenPipeError:  # whoever read our output has had enough, as in `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -172,16 +186,23 @@ def _run(arguments: argparse.Namespace) -> int:
         from soak.command import run_soak
 
         return run_soak(arguments.rest)
-    settings = Settings.load(os.environ, Path(".env"))
+    settings = Settings.load(os.environ, ENV_FILE)
     if arguments.command == "trades":
         return show_trades(settings, csv=arguments.csv)
     if arguments.command == "report":
         return show_report(settings, SystemClock(), day=arguments.date, show=arguments.open)
+    if arguments.command == "check":
+        send_test = partial(send_test_alert, settings.notify_urls, SystemClock()) if arguments.notify else None
+        return run_check(settings, SystemClock(), env_file=ENV_FILE, as_json=arguments.json, send_test=send_test)
+    if arguments.command == "status":
+        return show_status(settings, SystemClock(), watch=arguments.watch, as_json=arguments.json)
     with process(settings, asks=arguments.command == "adopt") as (settings, parts):
         daemon = build(settings, **parts)
-        with closing(daemon):
-            if arguments.command == "adopt":
+        if arguments.command == "adopt":
+            with closing(daemon):
                 return run_adopt(daemon, own=arguments.own, sure=arguments.yes)
+        with watched(daemon), closing(daemon):
+            daemon.env_file = ENV_FILE
             greet(settings)
             daemon.run()
     return EXIT_OK
@@ -207,11 +228,25 @@ def process(settings: Settings, *, asks: bool) -> Iterator[tuple[Settings, dict[
         lock.release()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in Korean what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(EXIT_SETTINGS, f"알 수 없는 명령입니다: {message}\n쓸 수 있는 명령: python main.py --help\n")
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
+    parser = _Parser(prog="main.py", description="AutoStock: 미국 주식 무인 매매 데몬")
     commands = parser.add_subparsers(dest="command", title="명령")
     commands.add_parser("run", help="데몬을 실행한다 (명령을 쓰지 않으면 이것)")
     commands.add_parser("demo", help="가상 시계로 이틀 밤을 돌리고 보고서까지 보인다 (1분 이내)")
+    check = commands.add_parser("check", help="오늘 밤 준비됐는지 하나씩 확인한다")
+    check.add_argument("--notify", action="store_true", help="시험 알림을 한 번 보낸다")
+    check.add_argument("--json", action="store_true", help="프로그램이 읽을 JSON으로")
+    status = commands.add_parser("status", help="데몬이 일하고 있는지, 왜 사지 않았는지 보인다")
+    status.add_argument("--watch", action="store_true", help="Ctrl+C까지 2초마다 다시 보인다")
+    status.add_argument("--json", action="store_true", help="프로그램이 읽을 JSON으로")
     trades = commands.add_parser("trades", help="거래 내역을 보인다")
     trades.add_argument("--csv", action="store_true", help="엑셀에서 열리는 CSV로 (환율과 원화 포함)")
     report = commands.add_parser("report", help="아침 보고서를 만들어 보인다 (KIS에 묻지 않는다)")

@@ -24,19 +24,31 @@ from logs import Redactor, configure_logging
 logger = logging.getLogger("main")
 
 
+def lock_file(settings: Settings) -> Path:
+    """Where the lock of this account lies."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home)
+
+
 def take_lock(settings: Settings) -> InstanceLock:
     """One process an account. Raises AlreadyRunning; SettingsError where no file may be made."""
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    lock = lock_path(settings.kis_mode, settings.data_dir, settings.account_mark, home)
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        settings.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as exc:
-        raise SettingsError(f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}).") from exc
+    lock = lock_file(settings)
+    make_folders(settings)
     try:
         return InstanceLock(lock)
     except OSError as exc:
         raise SettingsError(f"잠금 파일 {lock} 을 만들 수 없습니다 ({exc.strerror}).") from exc
+
+
+def make_folders(settings: Settings) -> None:
+    """The folders of data and log. Raises SettingsError where they may not be made."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise SettingsError(
+            f"DATA_DIR: {exc.filename} 에 쓸 수 없습니다 ({exc.strerror}). 쓸 수 있는 폴더로 바꾸세요."
+        ) from exc
 
 
 def start_logging(settings: Settings, clock: Clock, redactor: Redactor) -> None:
@@ -121,7 +133,8 @@ def greet(settings: Settings) -> None:
     if settings.kis_mode == "sim":
         logger.info("모의 시장(sim)입니다: 가상 자금으로 움직이며 실제 주문은 나가지 않습니다.", extra=started)
         logger.info("내 계좌로 쓰려면: cp .env.example .env 한 뒤 KIS_MODE와 키를 넣고 다시 시작하세요 (README 참고).")
-        logger.info("지켜보기: 다른 터미널에서 tail -F %s | grep TOKEN_CHECK · 끝내기: Ctrl+C", settings.log_path)
+        text = "지켜보기: 다른 터미널에서 python main.py status --watch, tail -F %s · 끝내기: Ctrl+C"
+        logger.info(text, settings.log_path)
     elif settings.kis_mode == "paper":
         logger.info("모의투자(paper) 계좌 ****%s로 시작합니다.", settings.cano[-4:], extra=started)
     else:

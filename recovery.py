@@ -22,6 +22,7 @@ from errors import (
     TokenRejected,
     TokenUnavailable,
 )
+from explainer import Explainer
 from logs import Repeats
 from token_manager import USABLE, TokenManager
 
@@ -76,6 +77,7 @@ class Recovery:
         self._lock = threading.Lock()
         self._known_mark = tokens.mark  # the token the brokers were last made for
         self._said_waiting = False
+        self.explainer = Explainer(clock)
         self.done: deque[Recovered] = deque(maxlen=KEPT)
         self.count = 0
 
@@ -139,6 +141,7 @@ class Recovery:
             except KISRefusal as exc:
                 self._witness.note_trouble(exc)
                 self._say(f"{name} KIS", f"{name} KIS API 오류: rt_cd={exc.code}, msg={exc.message}", exc)
+                self.explainer.say(exc)
                 pause = next(pauses, None)
                 too_late = pause is None or self._clock.monotonic() + pause > give_up_at
                 if not isinstance(exc, RateLimited) or pause is None or too_late:
@@ -167,6 +170,7 @@ class Recovery:
             except (KISError, BrokersNotMade) as exc:
                 self._said_waiting = True
                 logger.error("[AUTO_RECOVER] ❌ 자동 복구 실패: %s", exc, extra=alert(Alert.RECOVERY_FAILED))
+                self.explainer.say(exc)
                 raise TokenUnavailable("자동 복구 실패", self._tokens.wait_seconds()) from exc
             self._note_success(name, started)
             return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import timetable
 from alerts import Alert, alert
@@ -20,13 +20,15 @@ from kis_api import KISAPIClient
 from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
+from night_watch import NightWatch
 from quotes import format_price
 from reporter import Reporter
-from status import VERSION, Status, iso, write_status
+from status import write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
 from token_manager import TokenManager, TokenState
-from trader import BUY, Trader
+from trader import Trader
+from vitals import status_of
 from working import is_working
 
 logger = logging.getLogger("main")  # the life of the process has one name in the log
@@ -39,6 +41,7 @@ DIARY_MINUTES = 5
 FOLLOW_SECONDS = 30  # between reads of KIS's orders while one of ours has not ended
 TRADE_SECONDS = 10  # between looks whether a pass is due
 GRID_TOLERANCE = 1.0  # seconds; a check and a re-init due at the same instant are one event
+DISK_MINUTES = 10
 TOKEN_CHECK = "토큰 점검"
 
 
@@ -74,19 +77,21 @@ class TradingScheduler:
         self.trader = trader
         self.diary = diary
         self.reporter = reporter
-        self._disk = disk
+        self.disk = disk
         self._point = point
         self._pulse = pulse
+        self.env_file: Path | None = None  # whose permissions the readiness probes look at
+        self.night = NightWatch(self)
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
         self._started = clock.monotonic()
         self._reinit_period = settings.broker_reinit_hours * 3600
         self._next_reinit = self._started + self._reinit_period
-        self._reinit_failed = False
+        self.reinit_failed = False
         self.periodic_reinits = 0
-        self._brokers_made_at = clock.now()
-        self._token_checked_at = clock.now()
+        self.brokers_made_at = clock.now()
+        self.token_checked_at = clock.now()
         self._token_was_checked = False
         self._clock_offset = self._offset()
 
@@ -109,7 +114,7 @@ class TradingScheduler:
 
     def start(self) -> None:
         """What must not wait for its turn in the timetable: the token and a first look at the prices."""
-        logger.info("[시장] %s", self.hours.describe(self.clock.now()))
+        self.night.say_market()
         try:
             self.check_and_refresh_token()
         except WrongKeys as exc:
@@ -119,10 +124,11 @@ class TradingScheduler:
         guarded(self.trader.trade_if_due)()
         self._fill_timetable()
         guarded(self.write_status)()
+        logger.info("시작했습니다. 이제 바뀐 것과 5분마다의 상태만 씁니다. 살펴보기: python main.py status")
 
     def close(self) -> None:
         """Leave in good order."""
-        guarded(self.write_status)()
+        guarded(self._write_last_status)()
         guarded(self.diary.flush)()
         self.api.close()
         self.ledger.close()
@@ -141,6 +147,9 @@ class TradingScheduler:
         every(1).minutes.do(guarded(self.pulse_if_working))
         every(1).minutes.do(guarded(self.reporter.report_if_due))
         every(DIARY_MINUTES).minutes.do(guarded(self.diary.flush))
+        every(1).minutes.do(guarded(self.night.say_market))
+        every(1).minutes.do(guarded(self.night.say_readiness))
+        every(DISK_MINUTES).minutes.do(guarded(self.night.say_disk))
 
     def _notice_jump(self, overdue: float) -> None:
         """A suspend or a step of the wall clock: what was known of the token may be wrong, so look at once."""
@@ -165,12 +174,13 @@ class TradingScheduler:
     def check_and_refresh_token(self) -> None:
         """See that token and brokers are good for the time until the next check; say what was seen."""
         first, self._token_was_checked = not self._token_was_checked, True
-        self._token_checked_at = self.clock.now()
+        self.token_checked_at = self.clock.now()
         try:
             unchanged = self._review_token(first)
         except KISError as exc:
             unchanged = False
             self._say_renewal_failed(str(exc))
+            self.api.recovery.explainer.say(exc)
             if first and isinstance(exc, WrongKeys):
                 raise
         if self._reinit_due():
@@ -228,7 +238,7 @@ class TradingScheduler:
         except BrokersNotMade as exc:
             logger.error("[TOKEN_CHECK] ❌ 브로커 재초기화 실패: %s", exc)
             return
-        self._brokers_made_at = self.clock.now()
+        self.brokers_made_at = self.clock.now()
         logger.info("[TOKEN_CHECK] ✅ 브로커 재초기화 성공")
 
     def _say_renewal_failed(self, reason: str) -> None:
@@ -238,7 +248,7 @@ class TradingScheduler:
 
     def reinitialize_on_the_grid(self) -> None:
         """The periodic re-init, unless the check of the same instant has done it or will try it again."""
-        if self._reinit_due() and not self._reinit_failed:
+        if self._reinit_due() and not self.reinit_failed:
             self._reinitialize_periodically()
 
     def _reinit_due(self) -> bool:
@@ -249,12 +259,12 @@ class TradingScheduler:
         try:
             self.api.reinitialize_brokers()
         except BrokersNotMade as exc:
-            self._reinit_failed = True
+            self.reinit_failed = True
             logger.error("[TOKEN_CHECK] ❌ 주기적 재초기화 실패: %s", exc)
             return
-        self._reinit_failed = False
+        self.reinit_failed = False
         self.periodic_reinits += 1
-        self._brokers_made_at = self.clock.now()
+        self.brokers_made_at = self.clock.now()
         while self._reinit_due():
             self._next_reinit += self._reinit_period
         logger.info("[TOKEN_CHECK] ✅ 주기적 재초기화 성공")
@@ -308,42 +318,24 @@ class TradingScheduler:
             session.open if session else None,
             self.api.last_good_at,
             timedelta(seconds=settings.watch_interval_seconds),
-            self._token_checked_at,
+            self.token_checked_at,
             timedelta(minutes=settings.token_check_minutes),
         ):
             self._pulse()
 
-    def write_status(self) -> None:
+    def write_status(self, *, stopped: bool = False) -> None:
         """status.json, for whoever looks from outside."""
+        status = status_of(self, stopped=stopped)
+        self.night.say_overdue(status)
         try:
-            write_status(self.settings.status_file, self._status(), self._disk)
+            write_status(self.settings.status_file, status, self.disk)
         except OSError as exc:
             line = self._repeats.admit("상태", f"{self.settings.status_file.name} 저장 실패 ({exc.strerror})")
             if line:
                 logger.warning("%s", line)
 
-    def _status(self) -> Status:
-        good, token = self.api.last_good, self.tokens.token
-        return Status(
-            version=VERSION,
-            mode=self.settings.kis_mode,
-            pid=os.getpid(),
-            written_at=str(iso(self.clock.now())),
-            started_at=str(iso(self.started_at)),
-            market_open=self.hours.is_open(self.clock.now()),
-            last_quote_at=iso(self.api.last_good_at),
-            last_quote_symbol=good.symbol if good else None,
-            last_quote_source=good.source if good else None,
-            quotes=dict(self.api.counts),
-            token_checked_at=iso(self._token_checked_at),
-            token_state=self.tokens.state().value,
-            token_expires_at=iso(token.expires_at) if token else None,
-            brokers_made_at=str(iso(self._brokers_made_at)),
-            recoveries=self.api.recovery.count,
-            balance_read_at=iso(self.trader.balance_read_at),
-            strategy_pass_at=iso(self.trader.last_pass_at),
-            why_nothing_bought=dict(self.trader.why(BUY)),
-        )
+    def _write_last_status(self) -> None:
+        self.write_status(stopped=True)
 
 
 def _hours_minutes(span: timedelta) -> str:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from files import Disk
 
-VERSION = 1
+VERSION = 2
+MOST_BYTES = 1024 * 1024  # a status.json that is larger is not ours
+
+
+class UnreadableStatus(ValueError):
+    """There is no status to read; the message is the Korean reason."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One kind of work: when it was last done well, what came of it, and how old it may be in seconds (None: any)."""
+
+    at: str | None
+    result: str
+    limit_open: float | None  # while a session runs
+    limit_closed: float | None
 
 
 @dataclass(frozen=True)
@@ -35,11 +51,39 @@ class Status:
     balance_read_at: str | None = None
     strategy_pass_at: str | None = None
     why_nothing_bought: Mapping[str, str] | None = None  # symbol → reason; 전체: the pass as a whole
+    why_nothing_sold: Mapping[str, str] | None = None
+    session_opened_at: str | None = None  # of the running session
+    session_closes_at: str | None = None
+    next_open_at: str | None = None
+    stopped_at: str | None = None  # the daemon has ended in good order
+    sim_url: str | None = None  # where the embedded broker of this process listens
+    work: Mapping[str, Work] = field(default_factory=dict)
+
+
+def as_document(status: Status) -> dict[str, Any]:
+    """As it stands in the file."""
+    return {**vars(status), "work": {name: vars(work) for name, work in status.work.items()}}
 
 
 def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, json.dumps(vars(status), ensure_ascii=False, indent=2).encode(), durable=False)
+    disk.replace(path, json.dumps(as_document(status), ensure_ascii=False, indent=2).encode(), durable=False)
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """What stands in the file, of whatever version. Raises UnreadableStatus."""
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(MOST_BYTES))
+    except FileNotFoundError:
+        raise UnreadableStatus(f"{path.name}이 없습니다") from None
+    except OSError as exc:
+        raise UnreadableStatus(f"{path.name}을 읽을 수 없습니다 ({exc.strerror})") from None
+    except (ValueError, RecursionError):
+        raise UnreadableStatus(f"{path.name}이 깨져 있습니다 (JSON이 아님)") from None
+    if not isinstance(document, dict):
+        raise UnreadableStatus(f"{path.name}이 깨져 있습니다 (JSON 객체가 아님)")
+    return document
 
 
 def iso(instant: datetime | None) -> str | None:

@@ -21,7 +21,7 @@ from errors import Stopping
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 3  # failures of a job in a row before the owner is told
+SAID_FAILURES = (3, 30, 300, 3000)  # failures of a job in a row that are worth a line of their own
 _ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
 
 
@@ -38,6 +38,12 @@ class GridJob(schedule.Job):
         """Whether the job is due."""
         return self.next_run is not None and self._table.steady_now() >= self.next_run
 
+    def run(self) -> Any:
+        """Run it and book the next run; whoever watches the table sees that it has come to its end."""
+        result = super().run()  # type: ignore[no-untyped-call]
+        self._table.finished += 1
+        return result
+
     def _schedule_next_run(self) -> None:
         assert self.unit is not None
         period = timedelta(**{self.unit: self.interval})
@@ -52,6 +58,7 @@ class Timetable(schedule.Scheduler):
         super().__init__()
         self._clock = clock
         self._start = self.steady_now()
+        self.finished = 0  # jobs so far
 
     def steady_now(self) -> datetime:
         """Monotonic time in the form that `schedule` compares."""
@@ -92,7 +99,7 @@ class Timetable(schedule.Scheduler):
 def guarded(job: Callable[[], Any], note_failure: Callable[[str], None] = lambda name: None) -> Callable[[], None]:
     """Log what ``job`` raises with its traceback, so that the loop goes on and the job runs again next time.
 
-    From the third failure in a row on it is an alert.
+    The third failure in a row, the thirtieth and so on have an error line of their own, which is an alert.
     """
     failures = 0
 
@@ -106,8 +113,10 @@ def guarded(job: Callable[[], Any], note_failure: Callable[[str], None] = lambda
             logger.debug("%s: 종료 요청으로 중단", job.__name__)
         except Exception:
             failures += 1
-            marked = alert(Alert.JOB_FAILING, job.__name__) if failures >= PATIENCE else None
-            logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__, extra=marked)
+            marked = alert(Alert.JOB_FAILING, job.__name__) if failures in SAID_FAILURES else None
+            logger.exception("[JOB] %s 실패, 다음 차례에 다시 실행합니다", job.__name__)
+            if marked:
+                logger.error("[JOB] %s %d번 이어서 실패했습니다", job.__name__, failures, extra=marked)
             note_failure(job.__name__)
 
     return run

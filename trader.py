@@ -46,6 +46,10 @@ class Protected(Skip):
     """A protection holds purchases back: the owner wants to know."""
 
 
+class Nothing(Skip):
+    """As it should be: there is nothing to do."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """The account as complete reads of this pass showed it."""
@@ -85,6 +89,7 @@ class Trader:
         self._diary = diary
         self._repeats = Repeats(clock)
         self._reasons: dict[str, Mapping[str, str]] = {}
+        self._skipped: dict[str, str] = {}  # pass → reason, as it was said
         self._halted = False
         self._fallen_watch: dict[str, Decimal] | None = None  # averages of what may be sold; None: not read yet
         self._replayed: tuple[int, Books] | None = None  # as of so many changes
@@ -92,7 +97,15 @@ class Trader:
         self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
         self._not_before: dict[str, float] = {}
         self.last_pass_at: datetime | None = None
+        self.last_pass = ""  # its name
         self.balance_read_at: datetime | None = None
+        self.balance_wanted = False  # the last attempt to read it has not succeeded
+        self.held = 0  # positions at that read
+
+    @property
+    def account(self) -> Account:
+        """The account as KIS shows it."""
+        return self._account
 
     # the jobs
 
@@ -168,9 +181,9 @@ class Trader:
             if self._guard(job, act):
                 self._note_run(job)
         except LedgerError as exc:
-            self._say(job, f"[{job}] 장부를 쓸 수 없어 건너뜁니다 ({exc})")
+            self._say_skipped(job, f"장부를 쓸 수 없음 ({exc})")
         self._diary.note_reasons(job, self.why(job))
-        self.last_pass_at = self._clock.now()
+        self.last_pass_at, self.last_pass = self._clock.now(), job
 
     def _note_run(self, job: str) -> None:
         """The pass counts as run: before its first order leaves, or at its end. Raises LedgerUnwritable."""
@@ -181,26 +194,28 @@ class Trader:
         """Whether the pass came to its end, be it with a reason to do nothing."""
         try:
             act()
+        except Nothing as exc:
+            self._say_skipped(job, str(exc), logging.INFO)
         except (Skip, OrderNotPossible) as exc:
-            self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            marked = alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
-            self._say(job, f"[{job}] 건너뜀: {exc}", marked)
+            self._say_skipped(
+                job, str(exc), marked=alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
+            )
         except (KISError, LedgerError, PriceUnknown) as exc:
-            self._note_reasons(job, {WHOLE_PASS: str(exc)})
-            self._say(job, f"[{job}] 건너뜀: {exc}")
+            self._say_skipped(job, str(exc))
             return False
         else:
-            self._repeats.forget(job)
+            self._skipped.pop(job, None)
         return True
 
     # what a decision needs
 
     def _look(self, session: Session) -> Picture:
         """Complete reads of orders and positions; what they settle is settled first. Raises KISError."""
+        self.balance_wanted = True
         orders = self._desk.look(session.date)
         assert orders is not None
         positions = self._account.positions()
-        self.balance_read_at = self._clock.now()
+        self.balance_wanted, self.balance_read_at, self.held = False, self._clock.now(), len(positions)
         return Picture(orders, positions, self._books())
 
     def _books(self) -> Books:
@@ -307,8 +322,7 @@ class Trader:
         if self._too_late(session):
             raise Skip("마감이 가까움")
         if self._settings.sell_scope == "own" and not self._desk.live and not self._books().quantities:
-            self._note_reasons(job, {WHOLE_PASS: "이 데몬이 산 주식이 없음"})
-            return
+            raise Nothing("이 데몬이 산 주식이 없음")
         picture = self._look(session)
         holdings = self._in_scope(picture)
         self._fallen_watch = {holding.symbol: holding.average_price for holding in holdings}
@@ -441,6 +455,15 @@ class Trader:
         reasons = self._reasons[job]
         text = " · ".join(why if symbol == WHOLE_PASS else f"{symbol} {why}" for symbol, why in reasons.items())
         logger.info("[%s] 주문 %d건%s", job, sent, f" ({text})" if text else "")
+
+    def _say_skipped(
+        self, job: str, reason: str, level: int = logging.WARNING, marked: Mapping[str, object] | None = None
+    ) -> None:
+        """Why a pass did nothing: once, until the reason changes or a pass does its work."""
+        self._note_reasons(job, {WHOLE_PASS: reason})
+        if self._skipped.get(job) != reason:
+            self._skipped[job] = reason
+            logger.log(level, "[%s] 건너뜀: %s", job, reason, extra=marked)
 
     def _say(self, key: str, text: str, marked: Mapping[str, object] | None = None) -> None:
         line = self._repeats.admit(key, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import unicodedata
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -111,5 +112,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def display_width(text: str) -> int:
-    """Columns on a terminal."""
-    return sum(2 if ord(char) > 0x1100 else 1 for char in text)
+    """Columns on a terminal: Hangul and full-width signs take two, what Unicode calls ambiguous (…, ·) one."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

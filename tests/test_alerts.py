@@ -25,7 +25,7 @@ from logs import Redactor
 from notify import Messenger, Outside, ping, secrets_of, send_test
 from outbox import MOST, Outbox
 from simulator import Fault
-from timetable import PATIENCE, guarded
+from timetable import SAID_FAILURES, guarded
 from working import is_working
 
 SECRET = "T0kenOfTheHook42"
@@ -151,13 +151,13 @@ def test_the_third_failure_of_a_job_in_a_row_is_marked(caplog):
     failed = []
 
     def job():
-        if len(failed) != PATIENCE:
+        if len(failed) != SAID_FAILURES[0]:
             raise ValueError
 
     run = guarded(job, failed.append)
-    for _ in range(PATIENCE):
+    for _ in range(SAID_FAILURES[0]):
         run()
-    assert failed == ["job"] * PATIENCE
+    assert failed == ["job"] * SAID_FAILURES[0]
     assert [getattr(record, "alert", None) for record in caplog.records] == [None, None, Alert.JOB_FAILING]
     run()
     failed.clear()
