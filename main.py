@@ -50,6 +50,7 @@ from status_view import show_status
 from stocks import WatchlistFile
 from strategy import Rules
 from strategy_loader import load_strategy
+from terminal import hang_up
 from token_file import TokenFile
 from token_manager import TokenManager
 from trader import Trader
@@ -172,8 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"살펴보기: python main.py status · 끝내기: kill {exc}"
         print(f"이 계좌로 이미 실행 중입니다 (pid {exc}). {hint}", file=sys.stderr)  # noqa: T201
         return EXIT_RUNNING
-    except BrokenPipeError:  # whoever read our output has had enough, as in `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        hang_up()
         return EXIT_FAILED
 
 

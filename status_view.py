@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from terminal import (
     padded,
     plain,
     prepare,
+    screen_lines,
     shortened,
     wrapped,
 )
@@ -180,7 +180,7 @@ def _when(at: datetime, now: datetime, *, seconds: bool = False) -> str:
 
 def _on_a_screen(text: str) -> str:
     """As much as the terminal holds, in the place of what was there."""
-    lines, room = text.splitlines(), shutil.get_terminal_size().lines - 1
+    lines, room = text.splitlines(), screen_lines() - 1
     if len(lines) > room > 2:
         lines = [*lines[: room - 1], f"(외 {len(lines) - room + 1}줄: python main.py status)"]
     return CLEAR + "\n".join(lines)

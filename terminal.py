@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
@@ -23,6 +24,16 @@ def prepare(stream: TextIO = sys.stdout) -> None:
 def knows_colours(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether colours may be used: on a terminal, unless NO_COLOR says otherwise."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def screen_lines() -> int:
+    """How many lines the terminal shows."""
+    return shutil.get_terminal_size().lines
+
+
+def hang_up(stream: TextIO = sys.stdout) -> None:
+    """Whoever read our output has had enough, as in ``… | head``: what is still to come goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def coloured(text: str, colour: int, *, on: bool) -> str:

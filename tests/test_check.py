@@ -177,7 +177,7 @@ def test_beside_a_daemon_a_dead_token_is_told_with_what_the_daemon_does(house, b
 def test_beside_a_daemon_an_order_on_its_way_is_left_as_it_is(shop, beside, check):  # noqa: F811
     house = shop(only("SOUN"), options=Options(matching=False)).started()
     trade(house)
-    with house.daemon.ledger._write() as db:
+    with house.daemon.ledger.writing() as db:
         db.execute("UPDATE intents SET state = 'sent', number = NULL")
     beside(house)
     before = dump(house.settings.database_file)

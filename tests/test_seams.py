@@ -17,7 +17,6 @@ SPEAKS_HTTP = {"kis_transport": "the road to KIS"}
 YAHOO = {"yahoo": "the second source, a seam of build()"}
 DISK = {
     "files": "the seam itself",
-    "ledger": "an empty file of mode 0600 for SQLite",
     "token_file": "the mode of the token file, and what a kill has left of it",
     "instance_lock": "the lock",
     "process": "the folders of the settings",
@@ -25,6 +24,7 @@ DISK = {
     "adopt": "the owner's command: the old database is kept",
     "demo": "its own folder",
     "reporter": "the folder of the reports",
+    "terminal": "output goes nowhere when its reader has gone",
 }
 NOBODY: dict[str, str] = {}
 
@@ -37,10 +37,16 @@ ALLOWED: dict[str, dict[str, str]] = {
     **dict.fromkeys(("random", "secrets", "uuid", "os.urandom"), NOBODY),
     "schedule": {"timetable": "on our clock"},
     # threads and processes
-    "threading.Thread": {"clock": "calls that are bounded", "process": "takes the signals", "outbox": "sends alerts"},
+    "threading.Thread": {
+        "clock": "calls that are bounded",
+        "process": "takes the signals",
+        "outbox": "sends alerts",
+        "watchdog": "looks at the loop from beside it; never under a virtual clock",
+    },
     "signal": {"process": "the signals of the process"},
-    **dict.fromkeys(("asyncio", "concurrent", "multiprocessing", "subprocess"), NOBODY),
-    "importlib": {"strategy_loader": "the owner's strategy"},
+    **dict.fromkeys(("asyncio", "concurrent", "multiprocessing"), NOBODY),
+    "subprocess": {"readiness": "asks git about the owner's .env; not without one"},
+    "importlib": {"strategy_loader": "the owner's strategy", "preflight": "looks for the libraries"},
     # the network
     "requests": {
         **SPEAKS_HTTP,
@@ -62,9 +68,15 @@ ALLOWED: dict[str, dict[str, str]] = {
         "files": "the seam itself",
         "adopt": "copies the old database beside it",
         "ledger": "a reader beside the daemon that writes",
+        "visitor": "copies into memory",
     },
-    "tempfile": {"files": "writes beside and swaps in", "demo": "its folder"},
-    "shutil": {"adopt": "moves a broken database away", "demo": "clears its folder"},
+    "tempfile": {"files": "writes beside and swaps in", "demo": "its folder", "check": "yfinance's cache of one run"},
+    "shutil": {
+        "adopt": "moves a broken database away",
+        "demo": "clears its folder",
+        "files": "the room on the disk, the seam itself",
+        "terminal": "the size of the screen",
+    },
     # who knows that it is simulated
     "simulator": {"process": "KIS_MODE=sim, the embedded broker of the owner", "demo": "its broker"},
     "soak": {"main": "the command"},

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from test_daemon import ended, start, wait_until  # noqa: F401 - a fixture
 from test_orders import follow, only, shop, trade  # noqa: F401 - a fixture
 
-import status_view
 from clock import KST
 from simulator import Fault
 from status_view import look, render, show_status
@@ -310,7 +309,7 @@ def test_colours_are_for_terminals_that_want_them():
 def test_on_a_terminal_the_watch_stays_within_the_screen(traded, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setattr(status_view.shutil, "get_terminal_size", lambda: os.terminal_size((80, 10)))
+    monkeypatch.setattr("status_view.screen_lines", lambda: 10)
     monkeypatch.setattr(traded.clock, "wait", lambda stop, seconds: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
