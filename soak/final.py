@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from books import replay
+from order_desk import MOST_CANCELS
 from soak.border import SLACK
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def _orders(world: World) -> None:
         if key[1] not in bound:
             world.broken("F1", f"order {order.number} of intent {key[1]} is only remembered by the broker")
     now = world.true.now().timestamp()
-    old = [o for o in world.oracle.ours() if o.rest and now - o.placed > OPEN_AT_MOST]
+    stuck = {
+        entry.number for entry in world.journal.entries(f"cancels >= {MOST_CANCELS}")
+    }  # told, and left to the close
+    old = [o for o in world.oracle.ours() if o.rest and now - o.placed > OPEN_AT_MOST and o.number not in stuck]
     if old:
         world.broken("F3", f"order {old[0].number} is open for {now - old[0].placed:.0f} s")
     open_states = world.journal.entries("state IN ('unknown', 'sent', 'prepared', 'ambiguous')")
