@@ -26,9 +26,9 @@ from config import Settings
 from intents import Intent
 from ledger import Ledger
 from logs import Redactor
+from morning.report import make_report
 from portfolio import Side
 from process import start_logging
-from report import make_report
 from simulator import Fault, Options, Simulator
 from simulator.inprocess import InProcessAdapter
 from stocks import SHIPPED

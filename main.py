@@ -22,14 +22,18 @@ import requests
 
 from account import Account
 from adopt import run_adopt
+from alarms.notify import Outside
+from alarms.notify import send_test as send_test_alert
 from alerts import Alert, alert
-from check import run_check
 from clock import Clock, SystemClock
 from config import Settings
-from diary import Diary
 from errors import AlreadyRunning, SettingsError
 from exchange_book import ExchangeBook
 from files import Disk
+from health.check import run_check
+from health.status_view import show_status
+from health.terminal import hang_up
+from health.watchdog import watched
 from kis_api import KISAPIClient, PriceSource
 from kis_broker import BrokerSet, access_for, token_issuer
 from kis_trading import KISTrading
@@ -37,25 +41,21 @@ from kis_transport import KISTransport, ServerClock, new_session
 from ledger import Ledger
 from logs import Redactor
 from market_hours import MarketHours
-from night_ledger import NightLedger
-from notify import Outside
-from notify import send_test as send_test_alert
+from morning.diary import Diary
+from morning.night_ledger import NightLedger
+from morning.report import show_report
+from morning.reporter import Reporter
 from order_desk import OrderDesk
 from process import greet, signals_set, start_logging, take_lock, world
 from rate_limit import RateLimiter
-from report import show_report
-from reporter import Reporter
 from scheduler import TradingScheduler
-from status_view import show_status
 from stocks import WatchlistFile
 from strategy import Rules
 from strategy_loader import load_strategy
-from terminal import hang_up
 from token_file import TokenFile
 from token_manager import TokenManager
 from trader import Trader
 from trades import show_trades
-from watchdog import watched
 from yahoo import YahooPrices
 
 logger = logging.getLogger("main")

@@ -10,26 +10,26 @@ from functools import partial
 from pathlib import Path
 
 import timetable
+from alarms.working import is_working
 from alerts import Alert, alert
 from clock import KST, Clock
 from config import Settings
-from diary import Diary
 from errors import BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from files import Disk
+from health.night_watch import NightWatch
+from health.status import write_status
+from health.vitals import status_of
 from kis_api import KISAPIClient
 from ledger import Ledger
 from logs import Repeats
 from market_hours import MarketHours
-from night_watch import NightWatch
+from morning.diary import Diary
+from morning.reporter import Reporter
 from quotes import format_price
-from reporter import Reporter
-from status import write_status
 from stocks import WatchlistFile
 from timetable import Timetable, guarded
 from token_manager import TokenManager, TokenState
 from trader import Trader
-from vitals import status_of
-from working import is_working
 
 logger = logging.getLogger("main")  # the life of the process has one name in the log
 

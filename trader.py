@@ -14,7 +14,6 @@ from alerts import Alert, alert
 from books import Books, replay
 from clock import Clock
 from config import Settings
-from diary import Diary
 from errors import AutoStockError, KISError, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
@@ -22,6 +21,7 @@ from kis_quotes import SOURCE
 from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
+from morning.diary import Diary
 from order_desk import OrderDesk, OrderNotPossible, Ticket
 from portfolio import Cash, Position, Side, value_of
 from quotes import Quote

@@ -19,14 +19,14 @@ from conftest import START
 from test_daemon import broker, falling, start, wait_until  # noqa: F401 - fixtures
 from test_orders import follow, shop, trade  # noqa: F401 - a fixture
 
+from alarms.notify import Messenger, Outside, ping, secrets_of, send_test
+from alarms.outbox import MOST, Outbox
+from alarms.working import is_working
 from alerts import MOST_KEYS, SAME_AGAIN, Alert, AlertHandler, Throttle, alert
 from clock import KST, SystemClock, VirtualClock
 from logs import Redactor
-from notify import Messenger, Outside, ping, secrets_of, send_test
-from outbox import MOST, Outbox
 from simulator import Fault
 from timetable import SAID_FAILURES, guarded
-from working import is_working
 
 SECRET = "T0kenOfTheHook42"
 
@@ -304,7 +304,7 @@ def test_a_failed_sending_is_said_once_in_a_while_and_is_no_alert(caplog, root):
 
 
 def test_a_silent_channel_is_cut_off_delays_nobody_and_fills_nothing(monkeypatch, root, log):
-    monkeypatch.setattr("notify.LONGEST", 0.2)
+    monkeypatch.setattr("alarms.notify.LONGEST", 0.2)
     with webhook(silent=True) as server:
         outside = Outside([f"json://{server.address}/"], None, SystemClock(), Redactor())
         with outside:

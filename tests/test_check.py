@@ -13,14 +13,14 @@ from test_daemon import ended, start, wait_until  # noqa: F401 - a fixture
 from test_orders import follow, intents, only, shop, trade  # noqa: F401 - a fixture
 from test_timetable import quiet, run_daemon, when  # noqa: F401 - fixtures
 
-import probes
-from check import run_check
 from clock import KST, VirtualClock
 from config import SIM_APP_KEY, SIM_APP_SECRET
+from health import probes
+from health.check import run_check
+from health.probes import Result
 from instance_lock import InstanceLock, holder
 from intents import State
 from market_hours import MarketHours, NyseCalendar
-from probes import Result
 from process import lock_file
 from simulator import Fault, Options
 from trades import display_width

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_daemon import ended, start  # noqa: F401 - a fixture
 
+from health.watchdog import ENDING
 from preflight import complaint
 from token_manager import SPACING
-from watchdog import ENDING
 
 HERE = Path(__file__).parents[1]
 UNIT = HERE / "deploy" / "autostock.service"

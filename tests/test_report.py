@@ -15,22 +15,22 @@ from conftest import START
 from test_orders import only, shop  # noqa: F401 - a fixture
 
 from clock import KST, VirtualClock
-from diary import MOST_KINDS, Diary, without_numbers
-from equity_curve import equity_curve, nice_ticks
 from errors import KISRefusal, NoAnswer
 from files import Disk
 from intents import Intent, State
 from ledger import OUTCOME_ISSUED, Fill, Issuance, Ledger, LedgerUnwritable
 from ledger_schema import MIGRATIONS, SCHEMA_VERSION
 from market_hours import AlwaysOpen, MarketHours, NyseCalendar
-from night import Point, Records, finished_session, has_records, night_of
-from night_ledger import Closing, Held, NightLedger, Reason, Trouble
-from night_text import duration, one_line, signed_krw, signed_usd, summary, verdict
+from morning.diary import MOST_KINDS, Diary, without_numbers
+from morning.equity_curve import equity_curve, nice_ticks
+from morning.night import Point, Records, finished_session, has_records, night_of
+from morning.night_ledger import Closing, Held, NightLedger, Reason, Trouble
+from morning.night_text import duration, one_line, signed_krw, signed_usd, summary, verdict
+from morning.report import show_report
+from morning.report_html import render
+from morning.reporter import is_due
 from portfolio import Side
 from recovery import Recovered
-from report import show_report
-from report_html import render
-from reporter import is_due
 from simulator import Fault, Options
 from trades import display_width
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {path.stem: path.read_text("utf-8") for path in sorted(ROOT.glob("*.py"))}
+FOLDERS = (ROOT, ROOT / "alarms", ROOT / "health", ROOT / "morning")  # the daemon's own
+SOURCES = {path.stem: path.read_text("utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.py"))}
 
 SPEAKS_HTTP = {"kis_transport": "the road to KIS"}
 YAHOO = {"yahoo": "the second source, a seam of build()"}

@@ -12,11 +12,11 @@ from test_daemon import ended, start, wait_until  # noqa: F401 - a fixture
 from test_orders import follow, only, shop, trade  # noqa: F401 - a fixture
 
 from clock import KST
+from health.status_view import look, render, show_status
+from health.terminal import knows_colours
+from health.verdict import Level, instant, judge, span
 from simulator import Fault
-from status_view import look, render, show_status
-from terminal import knows_colours
 from trades import display_width
-from verdict import Level, instant, judge, span
 
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=KST)  # New York trades
 
@@ -309,7 +309,7 @@ def test_colours_are_for_terminals_that_want_them():
 def test_on_a_terminal_the_watch_stays_within_the_screen(traded, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setattr("status_view.screen_lines", lambda: 10)
+    monkeypatch.setattr("health.status_view.screen_lines", lambda: 10)
     monkeypatch.setattr(traded.clock, "wait", lambda stop, seconds: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -13,8 +13,8 @@ from test_daemon import wait_until
 from test_timetable import run_daemon
 
 from clock import SystemClock, VirtualClock
+from health.watchdog import Stuck, Watchdog, after_look, stacks
 from logs import KSTFormatter, Redactor
-from watchdog import Stuck, Watchdog, after_look, stacks
 
 HERE = Path(__file__).parents[1]
 
@@ -165,7 +165,7 @@ def test_a_stuck_process_ends_with_status_one_and_its_stacks_in_the_log():
     script = """
 import logging, sys, threading, time
 from types import SimpleNamespace
-import watchdog
+from health import watchdog
 from clock import SystemClock
 watchdog.TICK, watchdog.LAST_WORDS = 0.05, 0.05
 logging.basicConfig(stream=sys.stdout)
@@ -186,7 +186,7 @@ with watchdog.watched(daemon, watchdog.Patience(0.2, 0.2)):
 
 
 def test_code_that_never_lets_python_run_again_is_ended_from_outside():
-    status, text, seconds = ended("import ctypes, watchdog; watchdog.rearm(0.5); ctypes.PyDLL(None).sleep(25)")
+    status, text, seconds = ended("import ctypes; from health import watchdog; watchdog.rearm(0.5); ctypes.PyDLL(None).sleep(25)")
     assert status == 1
     assert seconds < 15
     assert "Timeout" in text
@@ -196,7 +196,7 @@ def test_the_timer_outside_python_goes_with_the_watchdog():
     script = """
 import threading, time
 from types import SimpleNamespace
-import watchdog
+from health import watchdog
 from clock import SystemClock
 watchdog.TICK, watchdog.ENDING = 0.02, 0.2
 daemon = SimpleNamespace(

@@ -13,10 +13,10 @@ from clock import Clock
 from errors import KISError, KISRefusal
 from ledger import LedgerUnwritable
 from market_hours import MarketHours
-from night_ledger import JOB, NightLedger, Reason, Trouble
+from morning.night_ledger import JOB, NightLedger, Reason, Trouble
 from recovery import Recovered
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("diary")
 
 Counted = TypeVar("Counted", Reason, Trouble)
 Key = TypeVar("Key")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from clock import KST
 from config import Settings
+from health.status import VERSION, Status, Work, iso
+from health.verdict import span
 from intents import Intent, State
 from ledger import LedgerError
 from quotes import format_price
-from status import VERSION, Status, Work, iso
 from strategy import WHOLE_PASS
 from trader import BUY, SELL
-from verdict import span
 
 if TYPE_CHECKING:
     from scheduler import TradingScheduler

@@ -10,8 +10,8 @@ from pathlib import Path
 from books import Trade
 from clock import KST
 from kis_help import explain
-from night import Night, Result
-from night_ledger import JOB, Held, Trouble
+from morning.night import Night, Result
+from morning.night_ledger import JOB, Held, Trouble
 from trades import display_width
 
 _WEEKDAYS = "월화수목금토일"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from night import Point
+from morning.night import Point
 
 WIDTH, HEIGHT = 360, 190  # of the view box: one unit is one pixel on a phone
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 28  # margins for the labels

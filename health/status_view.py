@@ -12,10 +12,8 @@ from typing import Any
 
 from clock import KST, Clock
 from config import Settings
-from process import signals_set
-from status import UnreadableStatus, read_status
-from strategy import WHOLE_PASS
-from terminal import (
+from health.status import UnreadableStatus, read_status
+from health.terminal import (
     CLEAR,
     GREEN,
     RED,
@@ -30,7 +28,9 @@ from terminal import (
     shortened,
     wrapped,
 )
-from verdict import Level, Row, Verdict, instant, judge, span, stalled
+from health.verdict import Level, Row, Verdict, instant, judge, span, stalled
+from process import signals_set
+from strategy import WHOLE_PASS
 
 REFRESH = 2.0  # seconds
 COLOURS = {Level.GOOD: GREEN, Level.LATE: YELLOW, Level.STALLED: RED}

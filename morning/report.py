@@ -13,9 +13,9 @@ from errors import AutoStockError
 from files import Disk
 from ledger import Ledger, LedgerError
 from market_hours import MarketHours, Session
-from night import finished_session, has_records, read_night
-from night_text import summary
-from reporter import save_report
+from morning.night import finished_session, has_records, read_night
+from morning.night_text import summary
+from morning.reporter import save_report
 
 
 class NoReport(AutoStockError):

@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from alerts import Alert, alert
-from probes import Result, ready_line, worst
-from readiness import disk_now, inspect, world_of
-from status import Status, as_document
-from verdict import Level, judge
+from health.probes import Result, ready_line, worst
+from health.readiness import disk_now, inspect, world_of
+from health.status import Status, as_document
+from health.verdict import Level, judge
 
 if TYPE_CHECKING:
     from scheduler import TradingScheduler
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("night_watch")
 
 READY_BEFORE = timedelta(minutes=30)
 LEVELS = {Result.PASS: logging.INFO, Result.WARN: logging.WARNING, Result.FAIL: logging.ERROR}

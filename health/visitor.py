@@ -17,6 +17,7 @@ from config import Settings
 from errors import KISError, PriceUnknown, RateLimited, Stopping, TokenRejected, TokenUnavailable, WrongKeys
 from exchange_book import ExchangeBook
 from files import Disk
+from health.readiness import TokenView
 from kis_broker import EXCHANGE_CODES, BrokerSet, access_for, token_issuer
 from kis_quotes import parse_quote
 from kis_trading import KISTrading
@@ -25,7 +26,6 @@ from ledger import Ledger
 from logs import Redactor
 from quotes import Quote
 from rate_limit import RateLimiter
-from readiness import TokenView
 from recovery import LIMIT_PAUSES
 from token_file import Token, TokenFile, UnusableFile
 from token_manager import USABLE, TokenManager, TokenState, judge

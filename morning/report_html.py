@@ -12,13 +12,13 @@ from html import escape
 
 from books import Trade
 from clock import KST, NEW_YORK
-from equity_curve import equity_curve
 from intents import Intent, State
 from kis_help import NOTHING, Explanation, explain
 from ledger import OUTCOME_ASKED, OUTCOME_ISSUED, Issuance
-from night import Night, Result
-from night_ledger import Held, Reason, Trouble
-from night_text import (
+from morning.equity_curve import equity_curve
+from morning.night import Night, Result
+from morning.night_ledger import Held, Reason, Trouble
+from morning.night_text import (
     account_change,
     day_words,
     duration,
@@ -33,7 +33,7 @@ from night_text import (
     usd,
     verdict,
 )
-from report_style import STYLE
+from morning.report_style import STYLE
 from strategy import WHOLE_PASS
 from token_manager import OUTCOME_SAME
 

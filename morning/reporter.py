@@ -11,7 +11,6 @@ from pathlib import Path
 from account import Account
 from alerts import Alert, alert
 from clock import Clock
-from diary import Diary
 from errors import KISError
 from files import Disk
 from intents import State
@@ -19,16 +18,17 @@ from kis_api import KISAPIClient
 from ledger import Ledger, LedgerError
 from logs import Repeats
 from market_hours import MarketHours, Session
-from night import Night, finished_session, read_night
-from night_ledger import Closing, Held, NightLedger
-from night_text import one_line
+from morning.diary import Diary
+from morning.night import Night, finished_session, read_night
+from morning.night_ledger import Closing, Held, NightLedger
+from morning.night_text import one_line
+from morning.report_html import render
 from order_desk import OrderDesk
 from portfolio import Position, value_of
 from quotes import Quote
-from report_html import render
 from stocks import WatchlistFile
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("reporter")
 
 FIRST_LOOK = timedelta(minutes=3)  # after the close: fills may be listed late
 LAST_WAIT = timedelta(minutes=10)  # after the close; an order that is still unsettled does not hold the report longer

@@ -10,16 +10,16 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import probes
 from account import OrderList
 from books import replay
 from config import Settings
 from errors import AutoStockError, KISError, NoAnswer, PriceUnknown, TokenUnavailable
 from files import Disk
+from health import probes
+from health.probes import Probe
 from ledger import Ledger, LedgerError
 from market_hours import MarketHours
 from portfolio import Cash, Position
-from probes import Probe
 from quotes import Quote
 from token_manager import USABLE, TokenManager, TokenState
 

@@ -10,12 +10,12 @@ from enum import Enum
 
 from clock import KST, NEW_YORK
 from errors import AutoStockError, KISRefusal, NoAnswer
+from health.verdict import span
 from intents import Intent, State
 from kis_help import explain
 from market_hours import MarketHours, Session
 from portfolio import Cash, OrderRow, Position
 from quotes import Quote, format_price
-from verdict import span
 
 MEGABYTE = 1024 * 1024
 DISK_WARN, DISK_FAIL = 1024 * MEGABYTE, 100 * MEGABYTE

@@ -12,7 +12,7 @@ from clock import NEW_YORK
 from intents import Intent, State
 from ledger import OUTCOME_ISSUED, Fill, Issuance, Ledger
 from market_hours import MarketHours, Session
-from night_ledger import Closing, Held, NightLedger, Reason, Trouble
+from morning.night_ledger import Closing, Held, NightLedger, Reason, Trouble
 from portfolio import Side
 from recovery import Recovered
 

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import requests
 
+from alarms.outbox import Outbox
 from alerts import Alert, AlertHandler
 from clock import Clock, DeadlineExceeded
 from logs import Redactor, Repeats
-from outbox import Outbox
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("notify")
 
 TITLE = "AutoStock"
 LONGEST = 10.0  # seconds for one message to one address; apprise's own time-outs do not bound a body that drips in

@@ -19,17 +19,17 @@ from config import Settings
 from errors import SettingsError, Stopping
 from exchange_book import ExchangeBook
 from files import Disk
+from health.probes import Probe, Result, worst
+from health.readiness import SendTest, World, inspect
+from health.status import UnreadableStatus, read_status
+from health.terminal import GREEN, RED, WIDTH, YELLOW, coloured, knows_colours, padded, prepare, wrapped
+from health.visitor import SnapshotDisk, Visitor
 from instance_lock import holder
 from ledger import Ledger
 from logs import Redactor
 from market_hours import MarketHours
-from probes import Probe, Result, worst
 from process import lock_file, make_folders, signals_set, world
-from readiness import SendTest, World, inspect
-from status import UnreadableStatus, read_status
 from stocks import WatchlistFile
-from terminal import GREEN, RED, WIDTH, YELLOW, coloured, knows_colours, padded, prepare, wrapped
-from visitor import SnapshotDisk, Visitor
 from yahoo import YahooPrices
 
 COLOURS = {Result.PASS: GREEN, Result.WARN: YELLOW, Result.FAIL: RED}

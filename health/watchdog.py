@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from alerts import Alert, alert
 from clock import Clock
-from verdict import span
+from health.verdict import span
 
 if TYPE_CHECKING:
     from scheduler import TradingScheduler
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("watchdog")
 
 TICK = 5.0  # seconds between looks
 MOST_PER_LOOK = 2 * TICK  # more than that between two looks was a suspend, and nobody's fault
