@@ -33,7 +33,7 @@ from trader import Trader
 
 logger = logging.getLogger("main")  # the life of the process has one name in the log
 
-TICK = 5.0  # seconds; the longest wait, so that a suspend or a step of the clock is seen soon
+TICK = 10.0  # seconds; the longest wait, so that a suspend or a step of the clock is seen soon
 JUMP = 10.0  # seconds by which the wall clock may leave the steady one in a turn
 STALL = 60.0  # seconds that a turn may last longer than it was meant to before it counts as a suspend
 STATUS_LINE_MINUTES = 5

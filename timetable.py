@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 SAID_FAILURES = (3, 30, 300, 3000)  # failures of a job in a row that are worth a line of their own
 _ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
 
+_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001
+
 
 class GridJob(schedule.Job):
     """A job that is due at anchor + n × interval, whenever the last run ended."""
@@ -49,6 +51,7 @@ class GridJob(schedule.Job):
         period = timedelta(**{self.unit: self.interval})
         passed = math.floor((self._table.steady_now() - self._anchor) / period)
         self.next_run = self._anchor + (passed + 1) * period
+        self._table.earliest = None
 
 
 class Timetable(schedule.Scheduler):
@@ -59,6 +62,7 @@ class Timetable(schedule.Scheduler):
         self._clock = clock
         self._start = self.steady_now()
         self.finished = 0  # jobs so far
+        self.earliest: datetime | None = None  # the next run of all; None: to be looked for
 
     def steady_now(self) -> datetime:
         """Monotonic time in the form that `schedule` compares."""
@@ -71,6 +75,7 @@ class Timetable(schedule.Scheduler):
     def after(self, seconds: float, name: str, job: Callable[[], object]) -> None:
         """Run ``job`` once in ``seconds``; takes the place of what was booked under ``name``."""
         self.clear(name)
+        self.earliest = None
 
         def once() -> type[schedule.CancelJob]:
             job()
@@ -82,18 +87,22 @@ class Timetable(schedule.Scheduler):
         """Make the jobs tagged ``name`` due now; their grid stays."""
         for job in self.get_jobs(name):
             job.next_run = self.steady_now()
+        self.earliest = None
 
     def seconds_until_next(self) -> float:
         """How long nothing is due."""
-        earliest = min((job.next_run for job in self.jobs if job.next_run), default=None)
-        if earliest is None:
-            return math.inf
-        return max(0.0, (earliest - self.steady_now()).total_seconds())
+        if self.earliest is None:
+            self.earliest = min((job.next_run for job in self.jobs if job.next_run), default=_NEVER)
+        return max(0.0, (self.earliest - self.steady_now()).total_seconds())
 
     def run_pending(self) -> None:
-        """Run what is due; most turns of the loop find nothing, and they are many."""
-        if self.seconds_until_next() == 0:
-            super().run_pending()
+        """Run what is due, as `schedule` does it; most turns of the loop find nothing, and they are many."""
+        if self.seconds_until_next() > 0:
+            return
+        now = self.steady_now()
+        for job in sorted(job for job in self.jobs if job.next_run and job.next_run <= now):
+            self._run_job(job)
+        self.earliest = None
 
 
 def guarded(job: Callable[[], Any], note_failure: Callable[[str], None] = lambda name: None) -> Callable[[], None]:

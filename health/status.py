@@ -67,7 +67,7 @@ def as_document(status: Status) -> dict[str, Any]:
 
 def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, json.dumps(as_document(status), ensure_ascii=False, indent=2).encode(), durable=False)
+    disk.replace(path, json.dumps(as_document(status), ensure_ascii=False).encode(), durable=False)
 
 
 def read_status(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ _ENDS = {signal.SIGINT, signal.SIGTERM}
 def main(arguments: list[str] | None = None) -> int:
     """Serve on 127.0.0.1 and say where: two lines, ``KIS <url>`` and ``YAHOO <url>``."""
     chosen = _parser().parse_args(arguments)
+    for number in _ENDS:  # whoever started us may have had them ignored
+        signal.signal(number, signal.SIG_DFL)
     # Blocked before any thread starts and then waited for: an Event that a handler sets can deadlock with its waiter.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     sim = Simulator(SystemClock(), chosen.profile, chosen.seed, chosen.store, Options(hours=chosen.hours))

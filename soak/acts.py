@@ -145,7 +145,11 @@ def _suspend(world: World, args: dict[str, Any]) -> None:
 
 
 def _clock_step(world: World, args: dict[str, Any]) -> None:
+    """NTP, or somebody's hand; with ``open`` as soon as an order is open."""
     opens = any(order.rest for order in world.oracle.ours())
+    if args.get("open") and not opens:  # waits until an order is open
+        _later(world, 60.0, lambda: _clock_step(world, args))
+        return
     name = "주문 열린 채 시계 앞으로" if args["seconds"] > 0 else "주문 열린 채 시계 뒤로"
     world.tally.sometimes[name] += opens
     world.clock.step(args["seconds"])

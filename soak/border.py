@@ -194,6 +194,8 @@ class Border:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
+        if name == "token" and (response.wire is not None or response.status != 200) and world.excused(2 * HOUR):
+            world.excuse()  # nothing came of it: the reason lasts
         if response.wire is not None:
             return
         if name != "token" and any(code in response.body for code in TOKEN_ERRORS):
@@ -216,9 +218,8 @@ class Border:
             world.broken("A7", f"a token {(now - self._token_at) / HOUR:.1f} h after the last one, for no reason")
         if last.result == "new":
             self._token_at = now
-        try:
-            token = str(json.loads(response.body)["access_token"])
-        except (ValueError, KeyError, TypeError):
+        token = _token_in(response.body)
+        if token is None:
             world.excuse()  # the answer was spoilt on its way
             return
         world.canaries.add(token)
@@ -227,3 +228,12 @@ class Border:
             self._futile_at = now
             world.excuse()  # the next try is for the same reason
             world.tally.sometimes["같은 토큰 재발급"] += 1
+
+
+def _token_in(body: bytes) -> str | None:
+    """The token that an answer brings, if it brings one."""
+    try:
+        token = json.loads(body)["access_token"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return token if isinstance(token, str) else None

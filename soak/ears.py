@@ -66,6 +66,7 @@ class Ears(logging.Handler):
         if text.startswith("[JOB]"):
             trouble = record.exc_info[1] if record.exc_info else None
             world.broken("P20", f"{text} ({type(trouble).__name__}: {trouble})")
+        world.tally.sometimes["주문할 때 디스크 가득"] += "장부를 쓸 수 없음" in text
         self._check_repeat(text)
 
     def _check_repeat(self, text: str) -> None:
@@ -79,7 +80,7 @@ class Ears(logging.Handler):
 
 def _each_time(text: str) -> bool:
     """A refused token begins a recovery, and that block is always written whole."""
-    return text.startswith(EACH_TIME) or "rt_cd=EGW0012" in text
+    return text.startswith(EACH_TIME) or "] 건너뜀: " in text or "rt_cd=EGW0012" in text
 
 
 @contextmanager

@@ -186,7 +186,6 @@ ROWS = {name: kind.rows for name, kind in KINDS.items()}
 START_ROWS = ("C05", "C06", "C07", "C08", "C11", "C12")  # carried by the dates that runs start on
 
 Part = tuple[float, str, Args]  # seconds after the recipe's instant, kind, arguments
-HALF_HOUR = 1800.0
 
 
 def _fault(kind: str, what: str, where: str, lasts: float | None = None, **more: Any) -> Part:
@@ -198,8 +197,8 @@ def _dies(point: str) -> Part:
     return 0.0, "kill", {"point": point, "nth": 1}
 
 
-def _steps(after: float, seconds: int) -> Part:
-    return after, "clock_step", {"seconds": seconds}
+def _steps(seconds: int) -> Part:
+    return 0.0, "clock_step", {"seconds": seconds, "open": True}
 
 
 def _hidden(seconds: float) -> Part:
@@ -232,8 +231,8 @@ RECIPES: tuple[tuple[Part, ...], ...] = (
     (UNFILLED, _dies("after_cancel")),
     (UNFILLED, (0.0, "cancel_race", {})),
     (UNFILLED, CANCELS_REFUSED),
-    (UNFILLED, _steps(HALF_HOUR, 3600), _steps(2 * HALF_HOUR, -3600)),
-    (UNFILLED, _steps(HALF_HOUR, -3600), _steps(2 * HALF_HOUR, 3600)),
+    (UNFILLED, _steps(3600)),
+    (UNFILLED, _steps(-3600)),
     (DEAD, NO_ISSUANCE),
     (DEAD, _dies("after_issue")),
     (DEAD, _dies("before_issue")),

@@ -292,8 +292,6 @@ class World:
         """A labelled place in the daemon's code. Raises Crash where it is to die."""
         if name == "loop":
             self.pace.turn()
-        full = name == "before_journal" and self.settings.database_file.name in self.disk.full
-        self.tally.sometimes["주문할 때 디스크 가득"] += full
         for arming in self.armed:
             if arming.point != name:
                 continue

@@ -186,7 +186,9 @@ with watchdog.watched(daemon, watchdog.Patience(0.2, 0.2)):
 
 
 def test_code_that_never_lets_python_run_again_is_ended_from_outside():
-    status, text, seconds = ended("import ctypes; from health import watchdog; watchdog.rearm(0.5); ctypes.PyDLL(None).sleep(25)")
+    status, text, seconds = ended(
+        "import ctypes; from health import watchdog; watchdog.rearm(0.5); ctypes.PyDLL(None).sleep(25)"
+    )
     assert status == 1
     assert seconds < 15
     assert "Timeout" in text
