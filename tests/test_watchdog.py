@@ -58,7 +58,7 @@ def said(caplog):
     ]
 
 
-def test_five_minutes_without_a_finished_job_dump_the_stacks_and_ten_more_end_the_process(scene, said):
+def test_P22_five_minutes_without_a_finished_job_dump_the_stacks_and_ten_more_end_the_process(scene, said):
     scene.minutes(4.9)
     assert said() == []
     scene.minutes(0.3)
@@ -161,7 +161,7 @@ def ended(script, seconds=30):
     return process.returncode, process.stdout + process.stderr, time.monotonic() - began
 
 
-def test_a_stuck_process_ends_with_status_one_and_its_stacks_in_the_log():
+def test_P21_a_stuck_process_ends_with_status_one_and_its_stacks_in_the_log():
     script = """
 import logging, sys, threading, time
 from types import SimpleNamespace
@@ -185,7 +185,7 @@ with watchdog.watched(daemon, watchdog.Patience(0.2, 0.2)):
     assert "CRITICAL" in text
 
 
-def test_code_that_never_lets_python_run_again_is_ended_from_outside():
+def test_P21_code_that_never_lets_python_run_again_is_ended_from_outside():
     status, text, seconds = ended(
         "import ctypes; from health import watchdog; watchdog.rearm(0.5); ctypes.PyDLL(None).sleep(25)"
     )
