@@ -72,7 +72,7 @@ def test_the_table_counts_and_explains():
     text = table({"T01", "T02"}, {"T02", "T03"})
     assert "| T 토큰 | 21 | 17 | 1 | 1 | 1 | 18 | 14 |" in text
     assert "| 합계 | 149 | 103 | 1 | 1 | 1 | 146 | 100 |" in text
-    assert f"- **P21** C 코드나 교착에 갇힘: {NOT_CARRIED['P21']}" in text
+    assert f"- **H20** 터무니없지만 유한한 가격: {NOT_CARRIED['H20']}" in text
     assert "- **T04** 토큰을 저장할 수 없음 (읽기 전용, 디스크 가득): 이유를 적지 않음" in text
     assert f"- **T07** 발급이 1분 제한에 걸림 (EGW00133): {DESIGN_WINS['T07']}" in text
 
