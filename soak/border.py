@@ -100,9 +100,10 @@ class Border:
 
     def _check_attempt(self, now: float) -> None:
         world, spacing = self._world, now - self._attempt_at
-        world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
-        if spacing < SPACING - SLACK and not world.forgot_spacing(self._attempt_at):
-            world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
+        if not world.forgot_spacing(self._attempt_at):
+            world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
+            if spacing < SPACING - SLACK:
+                world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
         unaware = world.disk_trouble or world.forgot_spacing(self._futile_at)  # it does not know that it did not help
         if now - self._futile_at < HOUR - 1 and not unaware:
             world.broken("A7", f"another token {now - self._futile_at:.0f} s after one that did not help")

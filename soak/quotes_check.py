@@ -54,14 +54,18 @@ def _check_kis(world: World, symbol: str, quote: Quote) -> None:
     now = world.clock.monotonic()
     for steady, at in reversed(seen or ()):
         if world.sim.market.price(listing, at) == quote.price:
-            age = now - steady
-            world.tally.oldest_quote = max(world.tally.oldest_quote, age)
-            if age > OLDEST and now - world.suspended_at > OLDEST:  # it may have been asleep in the middle of a scan
-                world.broken("A5", f"{symbol} {quote.price} is {age:.0f} s old")
+            if now - world.suspended_at > OLDEST:  # else it may have been asleep in the middle of a scan
+                _check_age(world, quote, now - steady)
             return
     if quote.price == SPOILT:
         return
     world.broken("A5", f"KIS never said that {symbol} costs {quote.price}")
+
+
+def _check_age(world: World, quote: Quote, age: float) -> None:
+    world.tally.oldest_quote = max(world.tally.oldest_quote, age)
+    if age > OLDEST:
+        world.broken("A5", f"{quote.symbol} {quote.price} is {age:.0f} s old")
 
 
 def _check_yahoo(world: World, symbol: str, quote: Quote) -> None:
