@@ -125,6 +125,9 @@ class _Workers:
         """The result of ``call``, or what it raises, or DeadlineExceeded."""
         give_up_at = time.monotonic() + seconds
         worker = self._take(seconds)
+        if time.monotonic() >= give_up_at:  # the wait for a worker has used it up: nothing may begin now
+            self._put_back(worker)
+            raise DeadlineExceeded(f"{seconds:g} s")
         outcome = worker.begin(call)
         try:
             good, value = outcome.get(timeout=max(0.0, give_up_at - time.monotonic()))

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import select
 import sys
 import threading
 from collections import OrderedDict
@@ -161,15 +162,28 @@ class LogFile(RotatingFileHandler):
 
 
 class Console(logging.StreamHandler[TextIO]):
-    """The terminal; a closed or narrow-minded one is no reason to stop."""
+    """The terminal; a closed, stopped or narrow-minded one is no reason to stop."""
 
     def __init__(self, stream: TextIO, complaint: Complaint) -> None:
         super().__init__(stream)
         self._complaint = complaint
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line, unless nobody reads (Ctrl+S): the file has it, and a full pipe would hold the daemon."""
+        if _takes_more(self.stream):
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Count the lost line."""
         self._complaint.note()
+
+
+def _takes_more(stream: TextIO) -> bool:
+    """Whether a line can be written without waiting; a stream that is no file always can."""
+    try:
+        return bool(select.select([], [stream.fileno()], [], 0)[1])
+    except (OSError, ValueError):
+        return True
 
 
 def configure_logging(

@@ -102,7 +102,7 @@ def build(
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
-        token_issuer(settings, lambda: KISTransport(kis_session, limiter, clock, stop)),
+        token_issuer(settings, lambda: KISTransport(kis_session, limiter, clock, stop, clean=redactor.clean)),
         ledger,
         clock,
         key_mark=settings.key_mark,

@@ -7,7 +7,18 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-NEEDED = ("requests", "schedule", "mojito", "pandas", "dotenv", "cachetools", "yfinance", "exchange_calendars")
+NEEDED = (
+    "requests",
+    "schedule",
+    "mojito",
+    "pandas",
+    "dotenv",
+    "cachetools",
+    "yfinance",
+    "exchange_calendars",
+    "curl_cffi",
+    "apprise",
+)
 EXIT_SETTINGS = 2  # a person must mend it; a supervisor is not to try again
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt"
 OWN_PYTHON = Path(__file__).parent / ".venv" / "bin" / "python"

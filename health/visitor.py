@@ -32,7 +32,7 @@ from token_manager import USABLE, TokenManager, TokenState, judge
 
 T = TypeVar("T")
 
-SHARE = 0.5  # of the mode's call rate beside a daemon, which has the same key and the same limits
+SHARE = 0.2  # of the mode's call rate beside a daemon, which has the same key and the same limits
 
 
 class SnapshotDisk(Disk):

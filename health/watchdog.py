@@ -148,7 +148,7 @@ def watched(daemon: TradingScheduler, patience: Patience | None = None) -> Itera
     dog = Watchdog(
         daemon.clock,
         daemon.stop,
-        lambda: daemon.table.finished,
+        lambda: daemon.table.finished + daemon.api.counts.total(),  # a long scan works while it lasts
         lambda: daemon.hours.is_open(daemon.clock.now()),
         end=lambda: os._exit(EXIT_FAILED),
         rearm=rearm,

@@ -72,7 +72,7 @@ def _session(hours: MarketHours, clock: Clock, day: str | None) -> Session:
         session = finished_session(hours, date.fromisoformat(day), now)
     except ValueError:
         raise NoReport(f"{day}: 날짜를 2026-11-24처럼 YYYY-MM-DD로 쓰세요 (뉴욕 날짜).") from None
-    except LookupError:
+    except (LookupError, OverflowError):
         session = None
     if session is None:
         last = _last_finished(hours, clock).date

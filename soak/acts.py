@@ -51,6 +51,7 @@ def heal(world: World) -> None:
     if world.daemon.tokens.state() not in USABLE:  # else KIS would hand out for hours what is never sent again
         world.sim.revoke_tokens("EGW00123")
     world.disk.full.clear()
+    world.disk.refused = 0
     world.disk.die_in = None
     world.armed.clear()
     world.twin, world.races = "", False
