@@ -164,6 +164,7 @@ def ended(script, seconds=30):
 def test_P21_a_stuck_process_ends_with_status_one_and_its_stacks_in_the_log():
     script = """
 import logging, sys, threading, time
+from collections import Counter
 from types import SimpleNamespace
 from health import watchdog
 from clock import SystemClock
@@ -171,7 +172,7 @@ watchdog.TICK, watchdog.LAST_WORDS = 0.05, 0.05
 logging.basicConfig(stream=sys.stdout)
 daemon = SimpleNamespace(
     clock=SystemClock(), stop=threading.Event(), table=SimpleNamespace(finished=1),
-    hours=SimpleNamespace(is_open=lambda now: True),
+    hours=SimpleNamespace(is_open=lambda now: True), api=SimpleNamespace(counts=Counter()),
 )
 def stuck_for_good():
     time.sleep(25)
@@ -197,13 +198,14 @@ def test_P21_code_that_never_lets_python_run_again_is_ended_from_outside():
 def test_the_timer_outside_python_goes_with_the_watchdog():
     script = """
 import threading, time
+from collections import Counter
 from types import SimpleNamespace
 from health import watchdog
 from clock import SystemClock
 watchdog.TICK, watchdog.ENDING = 0.02, 0.2
 daemon = SimpleNamespace(
     clock=SystemClock(), stop=threading.Event(), table=SimpleNamespace(finished=1),
-    hours=SimpleNamespace(is_open=lambda now: False),
+    hours=SimpleNamespace(is_open=lambda now: False), api=SimpleNamespace(counts=Counter()),
 )
 with watchdog.watched(daemon, watchdog.Patience(0.1, 0.1)):
     time.sleep(0.3)
