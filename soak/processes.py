@@ -39,7 +39,7 @@ from soak.victim import CLOCK, DIE_AT, FastClock
 from trader import BUY
 
 SIDES = ("before_commit", "after_commit")
-COMMITS = 12
+COMMITS = 13
 RELAPSES = ("before_issue:1+before_issue:1", "after_send:1+before_commit:1", "after_send:1+after_commit:1")
 RATE = 40.0  # fast seconds in a real one
 START = datetime(2026, 11, 24, 5, 0, tzinfo=KST)  # 15:00 in New York

@@ -37,7 +37,7 @@ def test_P06_killed_after_sending_it_finds_its_order_again(tmp_path):
 
 
 def test_P09_killed_right_after_a_commit_it_goes_on_from_what_was_committed(tmp_path):
-    outcome = run_cycle("after_commit:10", tmp_path)  # the intent is on disk, nothing has left
+    outcome = run_cycle("after_commit:11", tmp_path)  # the intent is on disk, nothing has left
     assert outcome.violations == []
     assert (outcome.kills, outcome.accepted) == (1, 0)
     assert "보내지 못함: 보내기 전에 종료됨" in (tmp_path / "trading.log").read_text("utf-8")
