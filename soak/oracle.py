@@ -54,6 +54,16 @@ class Journal:
         rows = self._db.execute(f"SELECT {_FIELDS} FROM intents WHERE {where} ORDER BY id", values).fetchall()
         return [Entry(*row) for row in rows]
 
+    def causes(self) -> Counter[str]:
+        """Why tokens were asked for, by the daemon's own words; nothing where the file is broken."""
+        try:
+            self.entries("0")  # opens the file
+            assert self._db is not None
+            rows = self._db.execute("SELECT cause FROM issuances").fetchall()
+        except sqlite3.Error:
+            return Counter()
+        return Counter(str(cause).replace(":", ",").rpartition(", ")[2] for (cause,) in rows)
+
     def close(self) -> None:
         """Let go of the file; it is opened again when it is needed."""
         if self._db is not None:

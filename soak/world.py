@@ -194,6 +194,7 @@ class World:
     _requests_session = _session
 
     def _finish(self) -> None:
+        self.tally.causes.update(self.journal.causes())
         self.journal.close()
         self.sim.close()
         self.tally.days += self.clock.monotonic() / 86_400

@@ -1,11 +1,13 @@
 """The log: what may never stand in it, what it costs when the disk is full, and the times it shows."""
 
 import base64
+import contextlib
 import hashlib
 import logging
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from clock import KST, VirtualClock
-from logs import MASK, Console, KSTFormatter, LogFile, Redactor, Repeats, configure_logging
+from logs import MASK, Complaint, Console, KSTFormatter, LogFile, Redactor, Repeats, configure_logging
 
 SECRET = "Zq9/x+Lm2=Wv7Kd4Tn8Bc1Rf6Hs3Jg5Py0Au"
 ACCOUNT = "50123987"
@@ -171,3 +173,26 @@ def test_repeats_may_be_told_from_many_threads():
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(talk, range(8)))
+
+
+def test_a_terminal_that_nobody_reads_holds_nothing():
+    """Ctrl+S in tmux: the pipe is full, and the daemon goes on."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    stream = os.fdopen(writer, "w", buffering=1, encoding="utf-8")
+    record = logging.LogRecord("main", logging.INFO, "", 0, "줄", (), None)
+    emitting = threading.Thread(
+        target=Console(stream, Complaint(VirtualClock(datetime(2026, 11, 23, tzinfo=KST)), "화면")).emit,
+        args=(record,),
+        daemon=True,
+    )
+    emitting.start()
+    emitting.join(5)
+    assert not emitting.is_alive()
+    os.close(reader)
+    with contextlib.suppress(OSError):
+        stream.close()
