@@ -195,6 +195,7 @@ def _spoil_database(world: World) -> None:
 def _halt(world: World, args: dict[str, Any]) -> None:
     path = world.settings.halt_file
     path.touch()
+    world.halted_at = world.clock.monotonic()
     _later(world, args["lasts"], lambda: path.unlink(missing_ok=True))
 
 

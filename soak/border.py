@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kis_transport import token_mark
+from portfolio import Side
 from simulator import Request, Response, routes
-from simulator.books import Side
+from simulator.books import Side as Way
 from simulator.desk import Refused
 from simulator.listings import find_listing
 from soak.oracle import BUYS, matches
@@ -31,6 +32,7 @@ TIMEOUT = 20 * 60 - 5.0  # seconds before which no order is cancelled (A11)
 LAST_ORDER = 21 * 60.0  # seconds before the close (A10)
 LIMITS = {"real": (15, 1.0), "paper": (1, 1.25)}  # calls in so many seconds (A14)
 LEDGER = 1.1  # seconds between account queries
+GRACE = 30.0  # seconds after HALT was made in which a pass may be on its way to KIS
 CLOSING = 75.0  # seconds before the close in which everything open is cancelled
 TOKEN_ERRORS = (b"EGW00121", b"EGW00122", b"EGW00123")
 
@@ -127,11 +129,21 @@ class Border:
         if twins:
             world.broken("A3", f"{sent[0].symbol} is ordered while intent {twins[0].id} is {twins[0].state}")
         world.oracle.sent_at[key] = now
+        if sent[0].side == Side.BUY.value:
+            self._check_protections(now)
         self._check_hours(LAST_ORDER, "A10")
         self._check_price(sent[0].symbol, float(sent[0].limit), now)
         world.tally.orders["보냄"] += 1
         world.checks["A1"] += 1
         return key
+
+    def _check_protections(self, now: float) -> None:
+        """Nothing is opened while the owner says HALT, or while an order is there that nobody can tell apart."""
+        world = self._world
+        if world.settings.halt_file.exists() and now - world.halted_at > GRACE:
+            world.broken("A10", "a purchase although HALT is there")
+        if world.journal.entries("state = 'ambiguous'"):
+            world.broken("A10", "a purchase although an order is ambiguous")
 
     def _check_hours(self, before_close: float, invariant: str) -> None:
         """By the clock that the daemon has (design "Market hours"); a wrong one is the owner's to mend."""
@@ -181,7 +193,7 @@ class Border:
         world, body = self._world, json.loads(request.body)
         if not world.twin:
             return
-        side: Side = "buy" if request.headers.get("tr_id") in BUYS else "sell"
+        side: Way = "buy" if request.headers.get("tr_id") in BUYS else "sell"
         with suppress(Refused, ValueError):
             world.sim.place_foreign_order(
                 body["PDNO"], side, int(body["ORD_QTY"]), body["OVRS_ORD_UNPR"], channel=world.twin

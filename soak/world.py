@@ -98,7 +98,7 @@ class World:
         self.stop = threading.Event()
         self.daemon: TradingScheduler  # made before anything asks, and its pace with it
         self.pace: Pace
-        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = float("-inf")
+        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = self.halted_at = float("-inf")
         self._excused_at = float("-inf")
         self._books = BooksChecker(self)
         self._checked_commits = -1
