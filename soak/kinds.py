@@ -17,7 +17,7 @@ Draw = Callable[[Random], Args]
 
 @dataclass(frozen=True)
 class Kind:
-    """``aimed``: only useful while orders are traded. ``loud``: when it lasts, the log must show it (F6).
+    """``aimed``: only useful while orders are traded. ``loud``: the log must show it (F6); never a broker's fault.
     ``at_open``: a quarter of an hour before an opening. ``after_close``: within three hours after a close.
     ``always``: in every run, several times.
     """
@@ -51,14 +51,14 @@ def _once(rows: str, where: str, *kinds: str, **more: Any) -> Kind:
     return Kind(tuple(rows.split()), draw, aimed=where in ("order", "cancel"))
 
 
-def _while(rows: str, where: str, *kinds: str, loud: bool = True, longest: float = 6 * 3600.0, **more: Any) -> Kind:
+def _while(rows: str, where: str, *kinds: str, longest: float = 6 * 3600.0, **more: Any) -> Kind:
     """Calls for a span of time, each with a chance."""
 
     def draw(rng: Random) -> Args:
         fault = {"kind": rng.choice(kinds), "where": where, "chance": _chance(rng), **_drawn(rng, more)}
         return {"fault": fault, "lasts": _lasting(rng, longest=longest)}
 
-    return Kind(tuple(rows.split()), draw, loud=loud)
+    return Kind(tuple(rows.split()), draw)
 
 
 def _drawn(rng: Random, more: Args) -> Args:
@@ -106,25 +106,23 @@ KINDS: dict[str, Kind] = {
     "order_slow": _once("B01", "order", "delay", seconds=(2, 7, 8.4)),
     # a cancellation
     "cancel_lost": _once("B12", "cancel", "lost_answer", "hang", "reset", "html502"),
-    "cancel_refused": _while("B13", "cancel", "error", loud=False, code=("APBK0344", "EGW00202")),
+    "cancel_refused": _while("B13", "cancel", "error", code=("APBK0344", "EGW00202")),
     # the account's lists
     "lists_down": _while("B22 B30 H13", "ledger", "error", code=("EGW00300", "EGW00202"), longest=2 * 3600.0),
     "lists_broken": _while(
         "H05 H08 H12 H15 H18", "ledger", "hang", "reset", "html502", "cut", "wrong_types", "json_list"
     ),
-    "page_fails": _while("B15", "ledger", "error", "html502", "hang", page=(2, 3), code="EGW00300", loud=False),
-    "lists_change": _while("B16", "ledger", "error", code="SYDB0050", longest=900.0, loud=False),
-    "lists_endless": _while("B17", "ccnl", "endless", loud=False, longest=900.0),
-    "lists_double": _while("B18", "ledger", "duplicate_rows", loud=False),
-    "lists_empty_object": _while("B18", "ccnl", "object_rows", loud=False),
+    "page_fails": _while("B15", "ledger", "error", "html502", "hang", page=(2, 3), code="EGW00300"),
+    "lists_change": _while("B16", "ledger", "error", code="SYDB0050", longest=900.0),
+    "lists_endless": _while("B17", "ccnl", "endless", longest=900.0),
+    "lists_double": _while("B18", "ledger", "duplicate_rows"),
+    "lists_empty_object": _while("B18", "ccnl", "object_rows"),
     "balance_down": _while("B22", "balance", "error", "cut", "hang", code="EGW00300"),
     "lists_limit": _while("H22", "ledger", "error", code="EGW00215", longest=1800.0),
-    "unsellable": _while("B31", "balance", "unsellable", loud=False),
+    "unsellable": _while("B31", "balance", "unsellable"),
     # quotes
     "quotes_down": _while("H01 H02 H03 H05 H12", "quote", "refused", "dns", "unreachable", "hang", "html502"),
-    "quotes_torn": _while(
-        "H08 H09 H10 H11 H14 H15", "quote", "reset", "closed", "half", "stall", "empty", "cut", loud=False
-    ),
+    "quotes_torn": _while("H08 H09 H10 H11 H14 H15", "quote", "reset", "closed", "half", "stall", "empty", "cut"),
     "quotes_drip": _while("H06", "quote", "drip", longest=1800.0),
     "quotes_shape": _while("H17 H18", "quote", "json_list", "wrong_types"),
     "quotes_bad": _while("H19", "quote", "bad_price", text=BAD_PRICES),
@@ -133,13 +131,13 @@ KINDS: dict[str, Kind] = {
     "quotes_error": _while("H13", "quote", "error", code=("EGW00300", "EGW00203")),
     # all of KIS
     "kis_down": _while("H01 H02 H03 H05 H12", "kis", "refused", "dns", "unreachable", "hang", "html502"),
-    "kis_flaky": _while("H08 H09", "kis", "reset", "closed", loud=False),
+    "kis_flaky": _while("H08 H09", "kis", "reset", "closed"),
     # the token
     "token_dies": _act("T01 T13 T15", lambda r: {"code": r.choice(("EGW00121", "EGW00122", "EGW00123"))}, loud=True),
     "token_stuck": _act("T14", lambda r: {"code": "EGW00121"}, loud=True),
     "token_expires": _act("T01 T11"),
-    "issue_limited": _while("T07", "token", "error", code="EGW00133", longest=1800.0, loud=False),
-    "issue_down": _while("T08 T16", "token", "hang", "refused", "html502", "error", code="EGW00300", loud=False),
+    "issue_limited": _while("T07", "token", "error", code="EGW00133", longest=1800.0),
+    "issue_down": _while("T08 T16", "token", "hang", "refused", "html502", "error", code="EGW00300"),
     "issue_lost": _once("T09", "token", "lost_answer"),
     "issue_invalid": _once("T10", "token", "wrong_types", "json_list", "empty", "cut", "html502"),
     "file_deleted": _act("T02"),
@@ -149,9 +147,9 @@ KINDS: dict[str, Kind] = {
     "file_foreign": _act("T05"),
     "other_program": _act("P12"),
     # Yahoo
-    "yahoo_down": _while("Y01 Y05", "yahoo", "refused", "dns", "hang", "reset", "html502", loud=False),
-    "yahoo_refuses": _while("Y02", "yahoo", "error", status=(429, 403, 500), loud=False),
-    "yahoo_bad": _while("Y03 Y04 Y06", "yahoo", "blank", "bad_price", "wrong_types", "cut", text="NaN", loud=False),
+    "yahoo_down": _while("Y01 Y05", "yahoo", "refused", "dns", "hang", "reset", "html502"),
+    "yahoo_refuses": _while("Y02", "yahoo", "error", status=(429, 403, 500)),
+    "yahoo_bad": _while("Y03 Y04 Y06", "yahoo", "blank", "bad_price", "wrong_types", "cut", text="NaN"),
     # the process, the disk, the clocks
     "kill": Kind(
         ("P04", "P05", "P06", "P07", "P08"),

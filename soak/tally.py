@@ -13,7 +13,7 @@ ORDER_FAULTS = (
 SOMETIMES = (
     *(f"주문 중 {name}" for name in ORDER_FAULTS),
     *("불명 뒤 확인", "부재 판정", "부재 뒤 나타남", "접수 안 됨 확정", "가릴 수 없음", "남의 주문", "adopt"),
-    *("체결 뒤 취소 거절", "취소로 끝남", "일부 체결 뒤 취소", "접수 뒤 거부", "불명 중 2쪽 실패", "SYDB0050"),
+    *("체결 뒤 취소 거절", "취소로 끝남", "일부 체결 뒤 취소", "접수 뒤 거부", "목록 2쪽 실패", "SYDB0050"),
     *(f"kill {point}" for point in ("before_journal", "before_dial", "before_send", "after_send", "after_record")),
     *(f"kill {point}" for point in ("before_cancel", "after_cancel", "before_issue", "after_issue", "loop")),
     *("kill 커밋", "발급 거절", "발급 답 유실", "같은 토큰 재발급", "개장과 마감을 걸친 절전"),

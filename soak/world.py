@@ -402,7 +402,7 @@ class World:
             self.tally.sometimes["SYDB0050"] += fault.fired if fault.code == "SYDB0050" else 0
             self.tally.sometimes["발급 거절"] += fault.fired if fault.code == "EGW00133" else 0
             self.tally.sometimes["발급 답 유실"] += fault.fired if kind == "issue_lost" else 0
-            self.tally.sometimes["불명 중 2쪽 실패"] += fault.fired if fault.page == 2 else 0
+            self.tally.sometimes["목록 2쪽 실패"] += fault.fired if fault.page == 2 else 0
         self.laid.clear()
 
 
