@@ -51,7 +51,7 @@ def heal(world: World) -> None:
     if world.daemon.tokens.state() not in USABLE:  # else KIS would hand out for hours what is never sent again
         world.sim.revoke_tokens("EGW00123")
     world.disk.full.clear()
-    world.disk.refused = 0
+    world.disk.refused.clear()
     world.disk.die_in = None
     world.armed.clear()
     world.twin, world.races = "", False
@@ -78,37 +78,37 @@ def _later(world: World, seconds: float, action: Callable[[], object]) -> None:
 
 def _token_dies(world: World, args: dict[str, Any]) -> None:
     world.sim.revoke_tokens(args["code"])
-    world.excuse()
 
 
 def _token_stuck(world: World, args: dict[str, Any]) -> None:
     world.sim.revoke_tokens(args["code"], stuck=True)
-    world.excuse()
 
 
 def _token_expires(world: World, args: dict[str, Any]) -> None:
     world.sim.expire_tokens()
-    world.excuse()
 
 
 def _file_deleted(world: World, args: dict[str, Any]) -> None:
     with suppress(FileNotFoundError):
         world.settings.token_file.unlink()
-    world.excuse()
+    world.border.tokens.file_touched()
 
 
 def _file_garbage(world: World, args: dict[str, Any]) -> None:
     path = world.settings.token_file
     old = path.read_bytes() if path.exists() else b""
     path.write_bytes(old[: args["keep"]] + args["text"].encode())
-    world.excuse()
+    world.border.tokens.file_touched()
 
 
 def _file_foreign(world: World, args: dict[str, Any]) -> None:
-    expires = world.true.now() + timedelta(hours=20)
-    document = {"access_token": "x" * 40, "expires_at": expires.timestamp(), "app_key_mark": "somebody"}
-    world.settings.token_file.write_text(json.dumps(document), "utf-8")
-    world.excuse()
+    """A good-looking token of another app key, or of this key's other mode."""
+    settings, expires = world.settings, world.true.now() + timedelta(hours=20)
+    mode = {"real": "paper"}.get(settings.kis_mode, "real") if args["whose"] == "mode" else settings.kis_mode
+    mark = "somebody" if args["whose"] == "key" else settings.key_mark
+    document = {"access_token": "x" * 40, "expires_at": expires.timestamp(), "app_key_mark": mark, "mode": mode}
+    settings.token_file.write_text(json.dumps(document), "utf-8")
+    world.border.tokens.file_touched()
 
 
 def _other_program(world: World, args: dict[str, Any]) -> None:
@@ -117,7 +117,6 @@ def _other_program(world: World, args: dict[str, Any]) -> None:
     body = {"grant_type": "client_credentials", "appkey": settings.kis_app_key, "appsecret": settings.kis_app_secret}
     data = json.dumps(body).encode()
     world.sim.handle(Request("POST", "/oauth2/tokenP", {}, {"content-length": str(len(data))}, data))
-    world.excuse()
 
 
 def _kill(world: World, args: dict[str, Any]) -> None:
@@ -155,7 +154,6 @@ def _clock_step(world: World, args: dict[str, Any]) -> None:
     world.tally.sometimes[name] += opens
     world.clock.step(args["seconds"])
     world.stepped_at = world.clock.monotonic()
-    world.excuse()
 
 
 def _clock_day_off(world: World, args: dict[str, Any]) -> None:
@@ -177,7 +175,6 @@ def _ledger_broken(world: World, args: dict[str, Any]) -> None:
     """The process dies, and the database is garbage when it comes back; the owner adopts a while later."""
     world.before_restart.append(lambda: _spoil_database(world))
     world.tally.sometimes["장부 고장"] += 1
-    world.excuse()
     raise Crash("with the database")
 
 

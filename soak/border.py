@@ -1,6 +1,6 @@
 """Where the daemon's requests cross into the world: counted, hashed, and held against the invariants one by one.
 
-A1–A3, A6–A11, A14 and A16 are decided here, at the instant in which a request arrives and with the broker's own eyes.
+A1–A3, A6, A10, A11 and A14 are decided here, at the instant in which a request arrives and with the broker's own eyes.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kis_transport import token_mark
 from portfolio import Side
 from simulator import Request, Response, routes
 from simulator.books import Side as Way
 from simulator.desk import Refused
 from simulator.listings import find_listing
 from soak.oracle import BUYS, matches
+from soak.tokens import TokenChecker
 
 if TYPE_CHECKING:
     from soak.world import World
 
 SLACK = 0.02  # seconds of rounding
-SPACING = 61.0  # seconds between two attempts to get a token (A7)
-LIFE = 23 * 3600 + 50 * 60.0  # seconds between two tokens, without a reason (A7)
-HOUR = 3600.0
-DOUBTED = 50 * 60.0  # seconds between tokens while our clock is wrong: one is believed for an hour, less ten minutes
 PRICE_AGE = 62.0  # seconds; the price of an order may be a minute old, and the answer took a moment (A6)
 TIMEOUT = 20 * 60 - 5.0  # seconds before which no order is cancelled (A11)
 LAST_ORDER = 21 * 60.0  # seconds before the close (A10)
@@ -34,7 +30,6 @@ LIMITS = {"real": (15, 1.0), "paper": (1, 1.25)}  # calls in so many seconds (A1
 LEDGER = 1.1  # seconds between account queries
 GRACE = 30.0  # seconds after HALT was made in which a pass may be on its way to KIS
 CLOSING = 75.0  # seconds before the close in which everything open is cancelled
-TOKEN_ERRORS = (b"EGW00121", b"EGW00122", b"EGW00123")
 
 
 class Border:
@@ -44,10 +39,8 @@ class Border:
         self._world = world
         most, self._window = LIMITS[world.plan.profile]
         self._calls: deque[float] = deque(maxlen=most)
-        self._ledger_at = self._attempt_at = self._token_at = self._accepted_at = float("-inf")
-        self._refused: set[str] = set()
-        self._newest = ""
-        self._futile_at = float("-inf")
+        self._ledger_at = float("-inf")
+        self.tokens = TokenChecker(world)
         self.looked_at = 0.0  # the last read of the orders
         self.priced: dict[str, deque[tuple[float, float]]] = {}  # symbol → (steady, true epoch) of KIS's last prices
 
@@ -60,9 +53,10 @@ class Border:
         world.check_books()
         if "kis" in groups:
             self._check_rate(now, ledger=asked.route.is_ledger)
-            self._check_token(name, request)
         if name == "token":
-            self._check_attempt(now)
+            self.tokens.check_attempt(now)
+        elif "kis" in groups:
+            self.tokens.check_use(request)
         key = self._check_order(request, now) if name == "order" else None
         if name == "cancel":
             self._check_cancel(request, now)
@@ -89,27 +83,6 @@ class Border:
             if not quiet and now - self._ledger_at < LEDGER - SLACK:
                 world.broken("A14", f"account queries {now - self._ledger_at:.3f} s apart")
             self._ledger_at = now
-
-    def _check_token(self, name: str, request: Request) -> None:
-        world = self._world
-        if name == "token":
-            return
-        if request.headers.get("appkey") != world.settings.kis_app_key:
-            world.broken("A9", "another app key")
-        token = token_mark(request.headers.get("authorization", "").removeprefix("Bearer "))
-        if token in self._refused and self._newest and token != self._newest and not world.disk_trouble:
-            world.broken("A8", "a refused token was sent again although there is a newer one")
-
-    def _check_attempt(self, now: float) -> None:
-        world, spacing = self._world, now - self._attempt_at
-        if not world.forgot_spacing(self._attempt_at):
-            world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
-            if spacing < SPACING - SLACK:
-                world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
-        unaware = world.disk_trouble or world.forgot_spacing(self._futile_at)  # it does not know that it did not help
-        if now - self._futile_at < HOUR - 1 and not unaware:
-            world.broken("A7", f"another token {now - self._futile_at:.0f} s after one that did not help")
-        self._attempt_at = now
 
     def _check_order(self, request: Request, now: float) -> tuple[int, int]:
         world = self._world
@@ -207,46 +180,9 @@ class Border:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
-        if name == "token" and (response.wire is not None or response.status != 200) and world.excused(2 * HOUR):
-            world.excuse()  # nothing came of it: the reason lasts
         if response.wire is not None:
             return
-        if name != "token" and any(code in response.body for code in TOKEN_ERRORS):
-            self._refused.add(token_mark(request.headers.get("authorization", "").removeprefix("Bearer ")))
-            world.excuse()
-        if name == "token":
-            self._note_issuance(response, now)
+        self.tokens.note_answer(name, request, response, now)
         if name in ("price", "multprice") and response.status == 200:
             for symbol in symbols:
                 self.priced.setdefault(symbol, deque(maxlen=5)).append((now, world.true.now().timestamp()))
-
-    def _note_issuance(self, response: Response, now: float) -> None:
-        world, last = self._world, self._world.sim.issuances[-1]
-        world.tally.issuances[last.result] += 1
-        if last.result not in ("new", "same"):
-            return
-        wrong = world.clock_is_wrong and now - self._accepted_at >= DOUBTED - 1
-        self._accepted_at = now
-        if now - self._token_at < LIFE - 1 and not (wrong or world.excused(2 * HOUR)):
-            world.broken("A7", f"a token {(now - self._token_at) / HOUR:.1f} h after the last one, for no reason")
-        if last.result == "new":
-            self._token_at = now
-        token = _token_in(response.body)
-        if token is None:
-            world.excuse()  # the answer was spoilt on its way
-            return
-        world.canaries.add(token)
-        self._newest = token_mark(token)
-        if self._newest in self._refused:
-            self._futile_at = now
-            world.excuse()  # the next try is for the same reason
-            world.tally.sometimes["같은 토큰 재발급"] += 1
-
-
-def _token_in(body: bytes) -> str | None:
-    """The token that an answer brings, if it brings one."""
-    try:
-        token = json.loads(body)["access_token"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return token if isinstance(token, str) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 from files import Disk
@@ -19,7 +20,7 @@ class SoakDisk(Disk):
         self.die_in: int | None = None  # commits until the process dies
         self.die_after = False  # after the commit instead of before it
         self.commits = 0
-        self.refused = 0
+        self.refused: Counter[str] = Counter()  # writes, by the name of the file
         self._open: list[sqlite3.Connection] = []
 
     def connect(self, path: Path | str) -> sqlite3.Connection:
@@ -43,7 +44,7 @@ class SoakDisk(Disk):
     def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
         """As in life, without the flush: the process dies here, never the machine."""
         if path.name in self.full:
-            self.refused += 1
+            self.refused[path.name] += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return super().replace(path, content, mode=mode, durable=False)
 
@@ -55,7 +56,7 @@ class SoakDisk(Disk):
         """Refuse, die, or let it through; True when the process is to die right after it."""
         self.commits += 1
         if name in self.full:
-            self.refused += 1
+            self.refused[name] += 1
             raise sqlite3.OperationalError("database or disk is full")
         if self.die_in is None:
             return False

@@ -144,7 +144,7 @@ KINDS: dict[str, Kind] = {
     "file_garbage": _act(
         "T03", lambda r: {"keep": r.choice((0, 1, 20, 90)), "text": r.choice(("", "[]", "{}", "\x00ÿ"))}
     ),
-    "file_foreign": _act("T05"),
+    "file_foreign": _act("T05 T06", lambda r: {"whose": r.choice(("key", "mode"))}),
     "other_program": _act("P12"),
     # Yahoo
     "yahoo_down": _while("Y01 Y05", "yahoo", "refused", "dns", "hang", "reset", "html502"),

@@ -24,6 +24,7 @@ from intents import Intent, State
 from ledger import Ledger
 from order_desk import OrderDesk
 from portfolio import OrderRow, rows_of
+from token_file import Token, TokenFile
 from token_manager import TokenManager
 
 DAY = 86_400.0
@@ -162,6 +163,19 @@ def _stale_cache() -> AbstractContextManager[object]:
     return patch.object(main, "KISAPIClient", make)
 
 
+def _issues_at_every_start() -> AbstractContextManager[object]:
+    return patch.object(TokenManager, "_load", lambda self: None)
+
+
+def _anybodys_token() -> AbstractContextManager[object]:
+    token = TokenFile._token
+
+    def careless(self: TokenFile, document: dict[str, Any]) -> Token:
+        return token(self, {k: v for k, v in document.items() if k not in ("app_key_mark", "mode")})
+
+    return patch.object(TokenFile, "_token", careless)
+
+
 MUTANTS: dict[str, Mutant] = {
     "M01": Mutant("답이 없으면 주문을 다시 보냄", _send_again),
     "M02": Mutant("목록에 한 번 없으면 없는 주문으로 봄", _one_empty_list),
@@ -176,6 +190,8 @@ MUTANTS: dict[str, Mutant] = {
     "M11": Mutant("20분을 벽시계로 잼", _age_by_the_wall),
     "M12": Mutant("발급 간격을 메모리에만 둠", _spacing_in_memory),
     "M13": Mutant("실패한 발급이 복구 기회를 써 버림", _failure_spends_the_budget),
+    "M14": Mutant("시작할 때마다 토큰을 발급", _issues_at_every_start),
+    "M15": Mutant("남의 토큰 파일을 그대로 씀", _anybodys_token),
 }
 
 

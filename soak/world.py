@@ -98,8 +98,7 @@ class World:
         self.stop = threading.Event()
         self.daemon: TradingScheduler  # made before anything asks, and its pace with it
         self.pace: Pace
-        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = self.halted_at = float("-inf")
-        self._excused_at = float("-inf")
+        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = self.halted_at = self.died_at = float("-inf")
         self._books = BooksChecker(self)
         self._checked_commits = -1
         self._sessions = sessions_of(plan)
@@ -138,6 +137,7 @@ class World:
                 self.daemon.run()
             self.daemon.close()
         except Crash as crash:
+            self.died_at = self.clock.monotonic()
             self.note_event(f"crash {crash}")
             self.tally.kills["커밋"] += str(crash).endswith("commit")
             self.tally.sometimes["kill 커밋"] += str(crash).endswith("commit")
@@ -331,21 +331,14 @@ class World:
         return abs((self.true.now() - self.clock.now()).total_seconds()) > 1
 
     @property
-    def disk_trouble(self) -> bool:
-        """Whether what the daemon knows may not be on disk."""
-        return bool(self.disk.full or self.disk.refused) or self.daemon.ledger.fault is not None
+    def database_trouble(self) -> bool:
+        """Whether what the daemon knows may not be in its database."""
+        name = self.settings.database_file.name
+        return name in self.disk.full or self.disk.refused[name] > 0 or self.daemon.ledger.fault is not None
 
     def forgot_spacing(self, since: float) -> bool:
         """Whether the daemon cannot know when it last asked: it died since, and its clock or its disk was wrong."""
-        return self.restarted_at > since and (self.stepped_at > since - 7200 or self.disk_trouble or self._adopts)
-
-    def excuse(self) -> None:
-        """A token is lost or refused: another one may be asked for."""
-        self._excused_at = self.clock.monotonic()
-
-    def excused(self, seconds: float) -> bool:
-        """Whether that was so within the last ``seconds``."""
-        return self.clock.monotonic() - self._excused_at <= seconds or self.clock.monotonic() - self.restarted_at < 120
+        return self.restarted_at > since and (self.stepped_at > since - 7200 or self.database_trouble or self._adopts)
 
     def suspend(self, seconds: float) -> None:
         """The machine sleeps."""

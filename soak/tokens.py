@@ -1,0 +1,145 @@
+"""Whether a token is asked for only with a reason, and sent only where it belongs: A7, A8, A9.
+
+The reasons are judged from outside: by the answers that really reached the daemon, by the file as it lies there, and by
+the clock that the daemon has. A daemon that asks at every start, at every re-init or twice for one refusal has none.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from clock import KST
+from kis_transport import token_mark
+from simulator import Request, Response
+
+if TYPE_CHECKING:
+    from soak.world import World
+
+SLACK = 0.02  # seconds of rounding
+SPACING = 61.0  # seconds between two attempts to get a token
+HOUR = 3600.0
+ON_ITS_WAY = 10.0  # seconds: who dies so soon after an answer may not have noted what it said
+UNKNOWN_LIFE = timedelta(hours=1)  # of a token whose end cannot be believed (design "The token")
+TOKEN_ERRORS = (b"EGW00121", b"EGW00122", b"EGW00123")
+
+
+class TokenChecker:
+    """Knows what KIS has given and refused, as far as the daemon can know it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._attempt_at = self._futile_at = self._given_at = self._touched_at = float("-inf")
+        self._given: set[str] = set()  # marks of all tokens that reached the daemon
+        self._newest = ""
+        self._ends: datetime | None = None  # of the newest, by the daemon's clock
+        self._refused: set[str] = set()  # marks of tokens whose refusal has reached the daemon
+
+    def file_touched(self) -> None:
+        """Somebody has deleted or spoilt the token file."""
+        self._touched_at = self._world.clock.monotonic()
+
+    def check_use(self, request: Request) -> None:
+        """A call with a token."""
+        world = self._world
+        if request.headers.get("appkey") != world.settings.kis_app_key:
+            world.broken("A9", "another app key")
+        token = _sent_token(request)
+        if token not in self._given:
+            world.broken("A9", "a token was sent that KIS has never given to this daemon")
+        if token in self._refused and token != self._newest and not world.database_trouble:
+            world.broken("A8", "a refused token was sent again although there is a newer one")
+
+    def check_attempt(self, now: float) -> None:
+        """A token is asked for."""
+        world, spacing = self._world, now - self._attempt_at
+        if not world.forgot_spacing(self._attempt_at):
+            world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
+            if spacing < SPACING - SLACK:
+                world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
+        if now - self._futile_at < HOUR - 1 and not self._unaware():
+            world.broken("A7", f"another token {now - self._futile_at:.0f} s after one that did not help")
+        if self._reason() is None:
+            world.broken("A7", f"a token {(now - self._given_at) / HOUR:.1f} h after the last one, for no reason")
+        world.tally.checks["A7"] += 1
+        self._attempt_at = now
+
+    def note_answer(self, name: str, request: Request, response: Response, now: float) -> None:
+        """What came back, whole."""
+        if name == "token":
+            self._note_issuance(response, now)
+        elif any(code in response.body for code in TOKEN_ERRORS):
+            self._refused.add(_sent_token(request))
+
+    # inside
+
+    def _reason(self) -> str | None:
+        """Why a token may be asked for at this instant."""
+        if self._ends is None:
+            return "first"
+        if self._newest in self._refused:
+            return "refused"
+        margin = timedelta(minutes=self._world.settings.token_renew_margin_minutes)
+        if self._world.clock.now() >= self._ends - margin:
+            return "ending"
+        return "lost" if self._is_lost() else None
+
+    def _is_lost(self) -> bool:
+        """The newest token is not in the file, through no doing of the process that holds it."""
+        if max(self._touched_at, self._world.restarted_at) < self._given_at:
+            return False
+        return self._in_file() != self._newest
+
+    def _in_file(self) -> str:
+        """The fingerprint of the token that the file holds; empty where it holds none."""
+        try:
+            document = json.loads(self._world.settings.token_file.read_bytes())
+            return token_mark(document["access_token"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return ""
+
+    def _unaware(self) -> bool:
+        """Whether it cannot know that the last token did not help: it died, or could write nothing, at that moment."""
+        world = self._world
+        died = 0 <= world.died_at - self._futile_at < ON_ITS_WAY
+        return died or world.database_trouble or world.forgot_spacing(self._futile_at)
+
+    def _note_issuance(self, response: Response, now: float) -> None:
+        world, last = self._world, self._world.sim.issuances[-1]
+        world.tally.issuances[last.result] += 1
+        token = _given_token(response.body) if response.status == 200 else None
+        if token is None:
+            return  # refused, or spoilt on its way
+        world.canaries.add(token)
+        mark = token_mark(token)
+        self._given.add(mark)
+        if mark in self._refused:
+            self._futile_at = now
+            world.tally.sometimes["같은 토큰 재발급"] += 1
+            return
+        self._newest, self._given_at = mark, now
+        self._ends = _believable_end(response.body, world.clock.now())
+
+
+def _sent_token(request: Request) -> str:
+    return token_mark(request.headers.get("authorization", "").removeprefix("Bearer "))
+
+
+def _given_token(body: bytes) -> str | None:
+    """The token that an answer brings, if it brings one."""
+    try:
+        token = json.loads(body)["access_token"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return token if isinstance(token, str) else None
+
+
+def _believable_end(body: bytes, now: datetime) -> datetime:
+    """When it ends by KIS's own words, read by the daemon's clock; in an hour where that is past already."""
+    try:
+        text = str(json.loads(body)["access_token_token_expired"])
+        end = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=KST)
+    except (ValueError, KeyError):
+        return now + UNKNOWN_LIFE
+    return end if end > now else now + UNKNOWN_LIFE
