@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -185,13 +185,13 @@ class VirtualClock:
     """
 
     def __init__(self, start: datetime) -> None:
-        self._utc = start.astimezone(UTC)
+        self._wall = start.astimezone(KST)  # Seoul never moves its clocks, so that plain sums stay right
         self._elapsed = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
 
     def now(self) -> datetime:
         """The virtual wall time, aware, in KST."""
-        return self._utc.astimezone(KST)
+        return self._wall
 
     def monotonic(self) -> float:
         """Virtual seconds since the start."""
@@ -218,15 +218,15 @@ class VirtualClock:
 
     def step(self, seconds: float) -> None:
         """Step the wall clock only, as NTP or an owner's hand does."""
-        self._utc += timedelta(seconds=seconds)
+        self._wall += timedelta(seconds=seconds)
 
     def at(self, when: datetime, action: Callable[[], None]) -> None:
         """Book ``action`` for the virtual instant ``when``."""
-        delay = (when.astimezone(UTC) - self._utc).total_seconds()
+        delay = (when.astimezone(KST) - self._wall).total_seconds()
         self._events.append((self._elapsed + delay, len(self._events), action))
         self._events.sort(key=lambda event: event[:2])
 
     def _advance_to(self, elapsed: float) -> None:
         if elapsed > self._elapsed:
-            self._utc += timedelta(seconds=elapsed - self._elapsed)
+            self._wall += timedelta(seconds=elapsed - self._elapsed)
             self._elapsed = elapsed

@@ -127,16 +127,13 @@ class MarketHours:
 
     def session(self, now: datetime) -> Session | None:
         """The running session, or None."""
-        session = self.latest(now)
-        return session if _utc(now) < session.close else None
+        at = _utc(now)
+        session, _ = self._around(at)
+        return session if at < session.close else None
 
     def latest(self, now: datetime) -> Session:
         """The session that opened last: the running one, else the one before."""
-        at = _utc(now)
-        if self._latest is None or not self._latest[0].open <= at < self._latest[1]:
-            session = next(session for session in self._sessions(at, -1) if session.open <= at)
-            self._latest = session, self.next_open(at)
-        return self._latest[0]
+        return self._around(_utc(now))[0]
 
     def upcoming(self, now: datetime) -> Session:
         """The session that closes next: the running one, else the next one."""
@@ -145,8 +142,10 @@ class MarketHours:
 
     def next_open(self, now: datetime) -> datetime:
         """The first opening after ``now`` (UTC); while a session runs, that of the one after it."""
-        at = _utc(now)
-        return next(session.open for session in self._sessions(at, +1) if session.open > at)
+        at, known = _utc(now), self._latest
+        if known is not None and known[0].open <= at < known[1]:
+            return known[1]
+        return self._open_after(at)
 
     def next_close(self, now: datetime) -> datetime:
         """The first close after ``now`` (UTC); while a session runs, its own."""
@@ -168,6 +167,17 @@ class MarketHours:
         if self.is_open(session.close):
             return f"쉬지 않고 열림 (거래일 {session.date:%m-%d})"
         return f"마감 {_when(session.close, now)}{' 조기 마감' if session.is_half_day else ''}"
+
+    def _around(self, at: datetime) -> tuple[Session, datetime]:
+        """The session that opened last before an instant in UTC, and the opening after it."""
+        known = self._latest
+        if known is None or not known[0].open <= at < known[1]:
+            session = next(session for session in self._sessions(at, -1) if session.open <= at)
+            known = self._latest = session, self._open_after(at)
+        return known
+
+    def _open_after(self, at: datetime) -> datetime:
+        return next(session.open for session in self._sessions(at, +1) if session.open > at)
 
     def _sessions(self, at: datetime, step: int) -> Iterator[Session]:
         """Sessions in order, onward (+1) or back (-1), from a day before New York's date in that direction."""

@@ -7,10 +7,9 @@ time (an hour of silence when it steps back), and never rebooks a job that raise
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any
 
 import schedule
@@ -41,17 +40,25 @@ class GridJob(schedule.Job):
         return self.next_run is not None and self._table.steady_now() >= self.next_run
 
     def run(self) -> Any:
-        """Run it and book the next run; whoever watches the table sees that it has come to its end."""
-        result = super().run()  # type: ignore[no-untyped-call]
+        """Run it and book the next run; whoever watches the table sees that it has come to its end.
+
+        `schedule`'s own `run` reads the host's clock three times for deadlines that no job here has.
+        """
+        assert self.job_func is not None
+        result = self.job_func()
+        self._schedule_next_run()
         self._table.finished += 1
         return result
 
     def _schedule_next_run(self) -> None:
-        assert self.unit is not None
-        period = timedelta(**{self.unit: self.interval})
-        passed = math.floor((self._table.steady_now() - self._anchor) / period)
-        self.next_run = self._anchor + (passed + 1) * period
+        now, period = self._table.steady_now(), self._period
+        self.next_run = self._anchor + ((now - self._anchor) // period + 1) * period
         self._table.earliest = None
+
+    @cached_property
+    def _period(self) -> timedelta:
+        assert self.unit is not None
+        return timedelta(**{self.unit: self.interval})
 
 
 class Timetable(schedule.Scheduler):

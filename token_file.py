@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class Token:
     expires_at: datetime  # aware, KST
     created_at: datetime  # aware, KST
 
-    @property
+    @cached_property
     def mark(self) -> str:
         """A fingerprint that may be logged and stored."""
         return token_mark(self.value)
