@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from pathlib import Path
 
 
@@ -37,7 +36,8 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
 
     ``durable`` flushes to the disk before and after, for what must survive a power cut.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    beside = f"{path.parent}/.{path.name}.{os.urandom(8).hex()}.tmp"
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -46,9 +46,9 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
             if durable:
                 os.fsync(file.fileno())
             status = os.fstat(file.fileno())
-        os.replace(name, path)
+        os.replace(beside, path)
     except OSError:
-        Path(name).unlink(missing_ok=True)
+        Path(beside).unlink(missing_ok=True)
         raise
     if durable:
         _flush_folder(path.parent)

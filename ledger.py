@@ -292,18 +292,17 @@ _FROM_TEXT: dict[str, Callable[[Any], object]] = {
 
 def _intent_row(intent: Intent) -> dict[str, object]:
     """The columns of an intent; ``limit`` is a word of SQL."""
-    values = {("limit_price" if name == "limit" else name): value for name, value in vars(intent).items()}
-    return {name: _TO_TEXT.get(name, _as_is)(values[name]) for name in _INTENT_COLUMNS}
+    values = {**vars(intent), "limit_price": intent.limit}
+    row = {name: values[name] for name in _INTENT_COLUMNS}
+    row.update({name: to_text(row[name]) for name, to_text in _TO_TEXT.items()})
+    return row
 
 
 def _intent(row: tuple[Any, ...]) -> Intent:
-    values = {name: _FROM_TEXT.get(name, _as_is)(value) for name, value in zip(_INTENT_COLUMNS, row, strict=True)}
+    values = dict(zip(_INTENT_COLUMNS, row, strict=True))
+    values.update({name: from_text(values[name]) for name, from_text in _FROM_TEXT.items()})
     values["limit"] = values.pop("limit_price")
-    return Intent(**values)  # type: ignore[arg-type]
-
-
-def _as_is(value: object) -> object:
-    return value
+    return Intent(**values)
 
 
 def _open(path: Path, disk: Disk) -> sqlite3.Connection:

@@ -85,6 +85,7 @@ class TradingScheduler:
         self.table = Timetable(clock)
         self.started_at = clock.now()
         self._repeats = Repeats(clock)
+        self._status_file = settings.status_file
         self._started = clock.monotonic()
         self._reinit_period = settings.broker_reinit_hours * 3600
         self._next_reinit = self._started + self._reinit_period
@@ -328,9 +329,9 @@ class TradingScheduler:
         status = status_of(self, stopped=stopped)
         self.night.say_overdue(status)
         try:
-            write_status(self.settings.status_file, status, self.disk)
+            write_status(self._status_file, status, self.disk)
         except OSError as exc:
-            line = self._repeats.admit("상태", f"{self.settings.status_file.name} 저장 실패 ({exc.strerror})")
+            line = self._repeats.admit("상태", f"{self._status_file.name} 저장 실패 ({exc.strerror})")
             if line:
                 logger.warning("%s", line)
 

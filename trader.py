@@ -88,6 +88,7 @@ class Trader:
         self._stop = stop
         self._diary = diary
         self._repeats = Repeats(clock)
+        self._halt_file = settings.halt_file
         self._reasons: dict[str, Mapping[str, str]] = {}
         self._skipped: dict[str, str] = {}  # pass → reason, as it was said
         self._halted = False
@@ -239,12 +240,12 @@ class Trader:
 
     def is_halted(self) -> bool:
         """Whether the owner's HALT file is there; said when that changes."""
-        halted = self._settings.halt_file.exists()
+        halted = self._halt_file.exists()
         if halted != self._halted:
             self._halted = halted
             state = "있는 동안 새로 사지 않습니다" if halted else "없어져 다시 삽니다"
             marked = alert(Alert.PROTECTION, f"HALT {halted}")
-            logger.warning("[HALT] %s 파일이 %s", self._settings.halt_file.name, state, extra=marked)
+            logger.warning("[HALT] %s 파일이 %s", self._halt_file.name, state, extra=marked)
         return halted
 
     def _buy(self, session: Session) -> None:

@@ -131,30 +131,23 @@ def _work_reasons(rows: tuple[Row, ...]) -> Iterator[tuple[Level, str]]:
 
 def _rows(document: Mapping[str, Any], now: datetime, market_open: bool) -> Iterator[Row]:
     work = document.get("work")
+    opened = instant(document.get("session_opened_at")) if market_open else None
+    begun = [at for at in (opened, instant(document.get("started_at"))) if at]
+    waiting = (now - max(begun)).total_seconds() if begun else None
     for key, name in WORK_NAMES.items():
         entry = work.get(key) if isinstance(work, dict) else None
-        yield _row(key, name, entry if isinstance(entry, dict) else {}, document, now, market_open)
+        yield _row(key, name, entry if isinstance(entry, dict) else {}, now, waiting, market_open)
 
 
-def _row(
-    key: str, name: str, entry: Mapping[str, Any], document: Mapping[str, Any], now: datetime, market_open: bool
-) -> Row:
+def _row(key: str, name: str, entry: Mapping[str, Any], now: datetime, waiting: float | None, market_open: bool) -> Row:
+    """``waiting``: for how many seconds the work has been wanted, if it was never done since."""
     at = instant(entry.get("at"))
+    age = (now - at).total_seconds() if at else None
     limit = _seconds(entry.get("limit_open" if market_open else "limit_closed"))
-    opened = instant(document.get("session_opened_at")) if market_open else None
-    since = max((known for known in (at, opened, instant(document.get("started_at"))) if known), default=None)
-    waited = (now - since).total_seconds() if since else 0.0
+    waited = min((seconds for seconds in (age, waiting) if seconds is not None), default=0.0)
     level = _late(waited, limit) if limit is not None and waited > limit else Level.GOOD
     result = entry.get("result")
-    return Row(
-        key,
-        name,
-        at,
-        (now - at).total_seconds() if at else None,
-        limit,
-        result if isinstance(result, str) else "",
-        level,
-    )
+    return Row(key, name, at, age, limit, result if isinstance(result, str) else "", level)
 
 
 def _late(age: float, limit: float) -> Level:

@@ -15,6 +15,7 @@ from intents import Intent, State
 from ledger import LedgerError
 from quotes import format_price
 from strategy import WHOLE_PASS
+from token_manager import TokenState
 from trader import BUY, SELL
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def status_of(daemon: TradingScheduler, *, stopped: bool = False) -> Status:
     """The picture of this minute. Asks KIS nothing."""
     now = daemon.clock.now()
     session = daemon.hours.session(now)
+    state = daemon.tokens.state()
+    work = _work(daemon, state)
     good, token, trader = daemon.api.last_good, daemon.tokens.token, daemon.trader
     return Status(
         version=VERSION,
@@ -71,17 +74,17 @@ def status_of(daemon: TradingScheduler, *, stopped: bool = False) -> Status:
         written_at=str(iso(now)),
         started_at=str(iso(daemon.started_at)),
         market_open=session is not None,
-        last_quote_at=iso(daemon.api.last_good_at),
+        last_quote_at=work["quote"].at,
         last_quote_symbol=good.symbol if good else None,
         last_quote_source=good.source if good else None,
         quotes=dict(daemon.api.counts),
-        token_checked_at=iso(daemon.token_checked_at),
-        token_state=daemon.tokens.state().value,
+        token_checked_at=work["token_check"].at,
+        token_state=state.value,
         token_expires_at=iso(token.expires_at) if token else None,
-        brokers_made_at=str(iso(daemon.brokers_made_at)),
+        brokers_made_at=str(work["reinit"].at),
         recoveries=daemon.api.recovery.count,
-        balance_read_at=iso(trader.balance_read_at),
-        strategy_pass_at=iso(trader.last_pass_at),
+        balance_read_at=work["balance"].at,
+        strategy_pass_at=work["pass"].at,
         why_nothing_bought=dict(trader.why(BUY)),
         why_nothing_sold=dict(trader.why(SELL)),
         session_opened_at=iso(session.open.astimezone(KST)) if session else None,
@@ -89,17 +92,19 @@ def status_of(daemon: TradingScheduler, *, stopped: bool = False) -> Status:
         next_open_at=iso(daemon.hours.next_open(now).astimezone(KST)),
         stopped_at=iso(now) if stopped else None,
         sim_url=daemon.settings.kis_base_url if daemon.settings.kis_mode == "sim" else None,
-        work=_work(daemon),
+        work=work,
     )
 
 
-def _work(daemon: TradingScheduler) -> dict[str, Work]:
+def _work(daemon: TradingScheduler, state: TokenState) -> dict[str, Work]:
     limits, trader = Limits.of(daemon.settings), daemon.trader
     balance_limit = limits.balance if trader.balance_wanted else None  # a halted night needs no balance
     return {
         "quote": Work(iso(daemon.api.last_good_at), _quote_words(daemon), limits.quote, None),
         "balance": Work(iso(trader.balance_read_at), _balance_words(daemon), balance_limit, None),
-        "token_check": Work(iso(daemon.token_checked_at), _token_words(daemon), limits.token_check, limits.token_check),
+        "token_check": Work(
+            iso(daemon.token_checked_at), _token_words(daemon, state), limits.token_check, limits.token_check
+        ),
         "reinit": Work(iso(daemon.brokers_made_at), _reinit_words(daemon), limits.reinit, limits.reinit),
         "pass": Work(iso(trader.last_pass_at), _pass_words(daemon), limits.strategy_pass, None),
         "order": _order(daemon),
@@ -117,8 +122,8 @@ def _balance_words(daemon: TradingScheduler) -> str:
     return f"보유 {daemon.trader.held}종목" if daemon.trader.balance_read_at else ""
 
 
-def _token_words(daemon: TradingScheduler) -> str:
-    return f"{daemon.tokens.state().value}, {span(daemon.tokens.remaining().total_seconds())} 남음"
+def _token_words(daemon: TradingScheduler, state: TokenState) -> str:
+    return f"{state.value}, {span(daemon.tokens.remaining().total_seconds())} 남음"
 
 
 def _reinit_words(daemon: TradingScheduler) -> str:
