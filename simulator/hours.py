@@ -93,6 +93,7 @@ class Nyse:
     def __init__(self) -> None:
         self._sessions: list[Session] = []
         self._begins: list[float] = []
+        self._dates: list[date] = []
         self._last: tuple[Session, float] | None = None  # the last answer, and from when on it is another
 
     def current(self, at: float) -> Session:
@@ -108,19 +109,20 @@ class Nyse:
     def recent(self, until: date, count: int) -> list[Session]:
         """The sessions up to a date, newest first."""
         self._cover(until.year)
-        end = bisect_right(self._sessions, until, key=lambda session: session.date)
+        end = bisect_right(self._dates, until)
         return self._sessions[max(0, end - count) : end][::-1]
 
     def _cover(self, year: int) -> None:
         """Load the sessions three years around ``year`` unless they are there."""
         first, last = year - 3, year + 3
         if self._sessions:
-            known = (self._sessions[0].date.year, self._sessions[-1].date.year)
+            known = (self._dates[0].year, self._dates[-1].year)
             if known[0] < year < known[1]:
                 return
             first, last = min(first, known[0]), max(last, known[1])
         self._sessions = _load_nyse(first, last)
         self._begins = [session.begins for session in self._sessions]
+        self._dates = [session.date for session in self._sessions]
 
 
 @lru_cache(maxsize=8)

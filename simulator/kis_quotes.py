@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 
 from clock import KST, NEW_YORK
@@ -77,6 +78,7 @@ class Quotes:
         values = self._price_values(listing, exchange, symbol, call.at)
         if detail:
             values |= self._detail_values(listing, call.at)
+            values |= _clock_values(call.now)
         spoiled = call.about("bad_price", symbol)
         if spoiled is not None:
             values["last"] = spoiled.text
@@ -110,7 +112,6 @@ class Quotes:
         session = self._market.hours.current(at)
         bar = self._market.bar(listing, session, max(at, session.opens))
         shares = 100_000_000 + len(listing.symbol) * 37_000_000
-        here = datetime.fromtimestamp(at, NEW_YORK)
         rate = self._market.won_per_dollar(at)
         state = "실시간" if is_open(self._market.hours, at) else "휴장"
         return {
@@ -137,8 +138,6 @@ class Quotes:
             "pask": str(bar.close),
             "vbid": "100",
             "vask": "100",
-            "xhms": here.strftime("%H%M%S"),
-            "khms": here.astimezone(KST).strftime("%H%M%S"),
         }
 
     def _multi(self, call: Call) -> Response:
@@ -183,6 +182,12 @@ class Quotes:
         if exchange not in EXCHANGES:
             return input_error("EXCD")
         return quote_ok({"output1": {"zdiv": "4", "stat": "무료실시간", "nrec": "0"}, "output2": []}, call.asked.tr_id)
+
+
+@lru_cache(maxsize=1)
+def _clock_values(now: datetime) -> dict[str, str]:
+    """The instant of a request, at each of its symbols."""
+    return {"xhms": f"{now.astimezone(NEW_YORK):%H%M%S}", "khms": f"{now.astimezone(KST):%H%M%S}"}
 
 
 def _change(last: Decimal, base: Decimal, *, traded: bool) -> dict[str, str]:

@@ -19,9 +19,10 @@ from simulator.listings import Listing, find_listing
 
 TICK_SECONDS = 5  # the price changes at most so often
 _PERIODS = [3.0**power for power in range(5, -8, -1)]  # 243 days down to about half a minute
-_SCALES = [(1 / period, math.sqrt(period)) for period in _PERIODS]
+_SCALES = [(number, 1 / period, math.sqrt(period)) for number, period in enumerate(_PERIODS)]
 _CALIBRATION = 0.9  # makes a day's change have the standard deviation that was asked for
 _BETA = 0.7  # share of a symbol's movement that is the whole market's
+_OWN = math.sqrt(1 - _BETA**2)
 _MASK = (1 << 64) - 1
 _LOOKS = 8  # at each session, for its high and low
 _WON = 1380.0  # for a dollar, about
@@ -48,20 +49,21 @@ class Walk:
 
     def __init__(self, name: str) -> None:
         self._seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
-        # One (index, left, right) for each wave length; replaced whole, so that threads cannot see half of one.
+        # One (index, left, rise) for each wave length; replaced whole, so that threads cannot see half of one.
         self._lattice = [(-1, 0.0, 0.0)] * len(_SCALES)
 
     def value(self, coordinate: float) -> float:
         """The deviation at ``coordinate`` (in days), in units of one day's typical change."""
-        total = 0.0
-        for number, (scale, amplitude) in enumerate(_SCALES):
+        total, lattice = 0.0, self._lattice
+        for number, scale, amplitude in _SCALES:
             position = coordinate * scale
             index = int(position)
-            cell = self._lattice[number]
-            if cell[0] != index:
-                cell = (index, self._noise(number, index), self._noise(number, index + 1))
-                self._lattice[number] = cell
-            total += amplitude * (cell[1] + (cell[2] - cell[1]) * (position - index))
+            known, left, rise = lattice[number]
+            if known != index:
+                left = self._noise(number, index)
+                rise = self._noise(number, index + 1) - left
+                lattice[number] = (index, left, rise)
+            total += amplitude * (left + rise * (position - index))
         return total * _CALIBRATION
 
     def _noise(self, number: int, index: int) -> float:
@@ -89,6 +91,7 @@ class Market:
         self._seed = seed
         self._whole = Walk(f"{seed}:the whole market")
         self._whole_last = (-1.0, 0.0)
+        self._walked_last: dict[str, tuple[Session, float, Decimal]] = {}  # by symbol
         self._won = Walk(f"{seed}:won per dollar")
         self._walks: dict[str, Walk] = {}
         self._pins: dict[str, list[_Pin]] = {}
@@ -96,6 +99,7 @@ class Market:
         self._close = lru_cache(maxsize=4096)(self._finished_close)
         self._look = lru_cache(maxsize=4096)(self._look_at)
         self._day_volume = lru_cache(maxsize=4096)(self._volume_of_day)
+        self._day_rate = lru_cache(maxsize=64)(self._rate_of_day)
 
     def price(self, listing: Listing, at: float) -> Decimal:
         """The last trade: four decimals, possibly parts of a cent; after the close the last one of the session."""
@@ -146,7 +150,10 @@ class Market:
 
     def won_per_dollar(self, at: float) -> Decimal:
         """The exchange rate of a trading day, two decimals."""
-        change = 0.005 * self._won.value(float(self.hours.current(at).date.toordinal()))
+        return self._day_rate(self.hours.current(at).date)
+
+    def _rate_of_day(self, day: date) -> Decimal:
+        change = 0.005 * self._won.value(float(day.toordinal()))
         return Decimal(f"{_WON * math.exp(change):.2f}")
 
     def first_at_or_below(self, listing: Listing, limit: Decimal, start: float, end: float) -> float | None:
@@ -158,11 +165,18 @@ class Market:
         return next((tick for tick in _ticks(start, end) if self.price(listing, tick) >= limit), None)
 
     def _walked(self, listing: Listing, session: Session, at: float) -> Decimal:
-        """The price without any pin, at an instant of this session."""
+        """The price without any pin, at an instant of this session; the last one is kept, as one request wants it
+        several times."""
         tick = at - at % TICK_SECONDS
+        last = self._walked_last.get(listing.symbol)
+        if last is None or last[0] is not session or last[1] != tick:
+            last = self._walked_last[listing.symbol] = session, tick, self._price_at(listing, session, tick)
+        return last[2]
+
+    def _price_at(self, listing: Listing, session: Session, tick: float) -> Decimal:
         share = self.hours.share_of_day * _fraction(session, tick)
         coordinate = session.date.toordinal() + share
-        own = self._walk(listing).value(coordinate) * math.sqrt(1 - _BETA**2)
+        own = self._walk(listing).value(coordinate) * _OWN
         log_change = listing.daily_move * (own + _BETA * self._whole_value(coordinate))
         return Decimal(f"{max(listing.start * math.exp(log_change), 0.0001):.4f}")
 
