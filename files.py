@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 
@@ -36,16 +37,9 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
 
     ``durable`` flushes to the disk before and after, for what must survive a power cut.
     """
-    beside = f"{path.parent}/.{path.name}.{os.urandom(8).hex()}.tmp"
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            if durable:
-                os.fsync(file.fileno())
-            status = os.fstat(file.fileno())
+        status = _fill(handle, content, mode, durable=durable)
         os.replace(beside, path)
     except OSError:
         Path(beside).unlink(missing_ok=True)
@@ -53,6 +47,20 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
     if durable:
         _flush_folder(path.parent)
     return status
+
+
+def _fill(handle: int, content: bytes, mode: int, *, durable: bool) -> os.stat_result:
+    """Write all of it and close; what the file is then."""
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fchmod(handle, mode)
+        if durable:
+            os.fsync(handle)
+        return os.fstat(handle)
+    finally:
+        os.close(handle)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from files import Disk
 
 VERSION = 2
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 MOST_BYTES = 1024 * 1024  # a status.json that is larger is not ours
 
 
@@ -67,7 +68,7 @@ def as_document(status: Status) -> dict[str, Any]:
 
 def write_status(path: Path, status: Status, disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, json.dumps(as_document(status), ensure_ascii=False).encode(), durable=False)
+    disk.replace(path, _encode(as_document(status)).encode(), durable=False)
 
 
 def read_status(path: Path) -> dict[str, Any]:

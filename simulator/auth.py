@@ -57,6 +57,7 @@ class Issuance:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def mark_of(secret: str) -> str:
     """A short fingerprint that is safe to keep and to show."""
     return hashlib.sha256(secret.encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
@@ -298,7 +298,8 @@ class Simulator:
         return Response(403 if call.asked.path == "/oauth2/token" else 404, {}, b"")
 
     def _count(self, asked: routes.Asked) -> None:
-        self._counts.update(asked.names)
+        for name in asked.names:
+            self._counts[name] += 1
         self._counts[asked.path] += 1
         if asked.tr_id:
             self._counts[asked.tr_id] += 1
@@ -313,7 +314,8 @@ class Simulator:
     def _finished(self, response: Response, now: datetime) -> Response:
         """Latency, and the header every answer has. The date is the broker's own."""
         headers = {"date": format_datetime(now.astimezone(UTC), usegmt=True), **response.headers}
-        return replace(response, headers=headers, delay=response.delay + self.options.latency)
+        delay = response.delay + self.options.latency
+        return Response(response.status, headers, response.body, response.wire, delay)
 
 
 def _decimal(value: Decimal | str | None) -> Decimal | None:

@@ -43,8 +43,9 @@ class Gateway:
                 return self._refusal(call) or self._handler(call)(call)
 
     def _refusal(self, call: Call) -> Response | None:
-        checks = (self._key_refusal, self._rate_refusal, self._tr_refusal, self._ledger_refusal)
-        return next((refusal for check in checks if (refusal := check(call))), None)
+        return (
+            self._key_refusal(call) or self._rate_refusal(call) or self._tr_refusal(call) or self._ledger_refusal(call)
+        )
 
     def _key_refusal(self, call: Call) -> Response | None:
         headers = call.request.headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import lru_cache
 
 from clock import KST
 from simulator.books import ZERO, Account, Fill, Order
@@ -36,7 +37,7 @@ class OrderLists:
         if exchange not in ORDER_CODES.values():
             return input_error("OVRS_EXCG_CD")
         today = self._today(call.at)
-        rows = [o for o in account.between(today, today) if call.at >= o.visible and self._rest(o, call)]
+        rows = [o for o in account.between(today, today) if call.at >= o.visible and _rest(o, self._seen(o, call))]
         rows = [order for order in rows if is_here(order.exchange, exchange, paper=self._paper)]
         rows.sort(key=lambda order: order.id, reverse=call.request.query["SORT_SQN"] != "DS")
         page = self._pager.cut(call, [(order.id, self._seen(order, call)) for order in rows])
@@ -73,19 +74,17 @@ class OrderLists:
         if query["SLL_BUY_DVSN"] not in ("00", "", _SIDES[order.side][0]):
             return False
         wanted = query["CCLD_NCCS_DVSN"]
-        return wanted in ("00", "") or (self._seen(order, call) if wanted == "01" else self._rest(order, call)) > 0
+        if wanted in ("00", ""):
+            return True
+        seen = self._seen(order, call)
+        return (seen if wanted == "01" else _rest(order, seen)) > 0
 
     def _seen(self, order: Order, call: Call) -> int:
         """Traded shares as far as the lists know by now."""
-        return sum(fill.quantity for fill in self._seen_fills(order, call))
+        return sum([fill.quantity for fill in self._seen_fills(order, call)]) if order.fills else 0
 
     def _seen_fills(self, order: Order, call: Call) -> list[Fill]:
         return [fill for fill in order.fills if fill.at + self._options.fill_visible_after <= call.at]
-
-    def _rest(self, order: Order, call: Call) -> int:
-        """Shares that the lists hold to be open: a fill they do not know yet still counts as open."""
-        lives = order.status in ("open", "filled") and order.kind != "cancel"
-        return order.quantity - self._seen(order, call) if lives else 0
 
     def _nccs_row(self, order: Order, call: Call) -> Row:
         return {
@@ -97,15 +96,15 @@ class OrderLists:
         }
 
     def _ccnl_row(self, order: Order, call: Call) -> Row:
-        placed = datetime.fromtimestamp(order.placed, KST)
+        day, time = _in_seoul(order.placed)
         return {
             **self._common(order, call),
             "rvse_cncl_dvsn": _KINDS[order.kind][0],
             "rvse_cncl_dvsn_name": _KINDS[order.kind][1],
             "tr_natn": "840",
             "tr_natn_name": "미국",
-            "dmst_ord_dt": placed.strftime("%Y%m%d"),
-            "thco_ord_tmd": placed.strftime("%H%M%S"),
+            "dmst_ord_dt": day,
+            "thco_ord_tmd": time,
             "mdia_dvsn_name": order.channel,
         }
 
@@ -114,9 +113,9 @@ class OrderLists:
         quantity = sum(fill.quantity for fill in fills)
         value = sum((fill.price * fill.quantity for fill in fills), ZERO)
         shown = ZERO if self._options.unfilled_price_zero and not quantity else order.limit
-        rest = self._rest(order, call)
+        rest = _rest(order, quantity)
         return {
-            "ord_dt": order.date.strftime("%Y%m%d"),
+            "ord_dt": _day(order.date),
             "ord_gno_brno": BRANCH,
             "odno": self._number(order.number),
             "orgn_odno": self._number(order.original) if order.original else "",
@@ -127,7 +126,7 @@ class OrderLists:
             "rjct_rson": "1" if order.status == "rejected" else "",
             "rjct_rson_name": order.reason if order.status == "rejected" else "",
             "prcs_stat_name": _state(order, rest),
-            "ord_tmd": datetime.fromtimestamp(order.placed, KST).strftime("%H%M%S"),
+            "ord_tmd": _in_seoul(order.placed)[1],
             "tr_mket_name": MARKET_NAMES[listed(order.symbol).exchange],
             "tr_crcy_cd": "USD",
             "ft_ord_qty": str(order.quantity),
@@ -162,6 +161,24 @@ _NO_ROW = {
     "nccs_qty": "0",
     "mdia_dvsn_name": "OpenAPI",
 }
+
+
+def _rest(order: Order, seen: int) -> int:
+    """Shares that the lists hold to be open, of which they have ``seen`` some traded: a fill they do not know yet still
+    counts as open."""
+    return order.quantity - seen if order.status in ("open", "filled") and order.kind != "cancel" else 0
+
+
+@lru_cache(maxsize=64)
+def _day(day: date) -> str:
+    return f"{day:%Y%m%d}"
+
+
+@lru_cache(maxsize=256)
+def _in_seoul(at: float) -> tuple[str, str]:
+    """Date and time of an instant, as KIS writes them."""
+    here = datetime.fromtimestamp(at, KST)
+    return f"{here:%Y%m%d}", f"{here:%H%M%S}"
 
 
 def _state(order: Order, rest: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from simulator.listings import Listing, find_listing
 
@@ -26,6 +27,7 @@ def is_here(exchange: str, asked: str, *, paper: bool) -> bool:
     return exchange == ("NASD" if asked == "NAS" else asked)
 
 
+@lru_cache(maxsize=64)
 def find_day(text: str) -> date | None:
     """A YYYYMMDD date of this or the next century; None for anything else."""
     try:

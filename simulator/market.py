@@ -98,6 +98,7 @@ class Market:
         self._bar = lru_cache(maxsize=4096)(self._finished_bar)
         self._close = lru_cache(maxsize=4096)(self._finished_close)
         self._look = lru_cache(maxsize=4096)(self._look_at)
+        self._range = lru_cache(maxsize=4096)(self._range_until)
         self._day_volume = lru_cache(maxsize=4096)(self._volume_of_day)
         self._day_rate = lru_cache(maxsize=64)(self._rate_of_day)
 
@@ -132,6 +133,7 @@ class Market:
         self._bar.cache_clear()
         self._close.cache_clear()
         self._look.cache_clear()
+        self._range.cache_clear()
         self._pins.setdefault(listing.symbol, []).append(_Pin(at, _exact(price), _exact(base)))
 
     def bar(self, listing: Listing, session: Session, at: float) -> Bar:
@@ -209,10 +211,15 @@ class Market:
         """High and low from a few looks at the session, as one market centre sees only a part of the trades."""
         end = min(max(at, session.opens), session.closes)
         passed = int(_fraction(session, end) * _LOOKS)
-        prices = [self._look(listing, session, step) for step in range(passed + 1)]
-        prices.append(self._seen(listing, session, end))
+        first, high, low = self._range(listing, session, passed)
+        last = self._seen(listing, session, end)
         volume = self.volume(listing, session, end)
-        return Bar(session.date, prices[0], max(prices), min(prices), prices[-1], volume)
+        return Bar(session.date, first, max(high, last), min(low, last), last, volume)
+
+    def _range_until(self, listing: Listing, session: Session, step: int) -> tuple[Decimal, Decimal, Decimal]:
+        """Open, high and low of the looks up to this one."""
+        prices = [self._look(listing, session, number) for number in range(step + 1)]
+        return prices[0], max(prices), min(prices)
 
     def _look_at(self, listing: Listing, session: Session, step: int) -> Decimal:
         return self._seen(listing, session, session.opens + (session.closes - session.opens) * step / _LOOKS)

@@ -30,8 +30,7 @@ class Canaries:
 
     def in_text(self, text: str) -> bool:
         """Whether a secret, or a good part of one, stands in the text."""
-        runs = self._runs
-        return any(text[i : i + RUN] in runs for i in range(len(text) - RUN + 1))
+        return not self._runs.isdisjoint([text[i : i + RUN] for i in range(len(text) - RUN + 1)])
 
 
 class OnceFormatter(KSTFormatter):

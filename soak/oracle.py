@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from portfolio import Side
 from simulator import Request, Simulator
@@ -22,8 +21,7 @@ Key = tuple[int, int]  # generation of the database, number of the intent
 _FIELDS = "id, session, symbol, side, quantity, limit_price, state, number, order_date, filled, ending, was_unknown"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One intent as it stands in the journal."""
 
     id: int
@@ -52,7 +50,7 @@ class Journal:
         if self._db is None:
             self._db = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5.0)
         rows = self._db.execute(f"SELECT {_FIELDS} FROM intents WHERE {where} ORDER BY id", values).fetchall()
-        return [Entry(*row) for row in rows]
+        return list(map(Entry._make, rows))
 
     def causes(self) -> Counter[str]:
         """Why tokens were asked for, by the daemon's own words; nothing where the file is broken."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
-from soak.drawing import draw
+from soak.drawing import calendar, draw
 from soak.mutants import planted
 from soak.plan import Plan
 from soak.shrink import Shrinker
@@ -83,8 +85,15 @@ def results_of(jobs: Sequence[Job]) -> Iterator[Result]:
     if cores <= 1:
         yield from map(perform, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(cores, maxtasksperchild=50) as pool:
+    with multiprocessing.get_context("spawn").Pool(cores, _settle, maxtasksperchild=50) as pool:
         yield from pool.imap(perform, jobs)
+
+
+def _settle() -> None:
+    """Load what every run needs, once, and keep the garbage collector from going through it again and again."""
+    calendar().recent(date(2026, 11, 23), 1)  # any date will do
+    gc.collect()
+    gc.freeze()
 
 
 def shrink(result: Result, mutant: str | None = None) -> tuple[Plan, int]:

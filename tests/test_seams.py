@@ -71,7 +71,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "ledger": "a reader beside the daemon that writes",
         "visitor": "copies into memory",
     },
-    "tempfile": {"demo": "its folder", "check": "yfinance's cache of one run"},
+    "tempfile": {"files": "writes beside and swaps in", "demo": "its folder", "check": "yfinance's cache of one run"},
     "shutil": {
         "adopt": "moves a broken database away",
         "demo": "clears its folder",
