@@ -83,8 +83,8 @@ class Recovery:
 
     @property
     def waiting(self) -> bool:
-        """A recovery has failed and waits for its next try."""
-        return self._said_waiting
+        """A recovery has failed and waits for its next try; not any more once there is a token, whoever brought it."""
+        return self._said_waiting and self._tokens.state() not in USABLE
 
     def call(self, name: str, ask: Callable[[], T], retry_count: int = 0, *, patient: bool = True) -> T:
         """The result of ``ask``; after a token error one recovery and one more ``ask``.
@@ -114,6 +114,7 @@ class Recovery:
         Raises TokenUnavailable when there is still none afterwards.
         """
         if self._tokens.state() in USABLE:
+            self._said_waiting = False  # the token check or another program has brought one
             return False
         return self._recover(name, None)
 

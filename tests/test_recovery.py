@@ -116,6 +116,22 @@ def test_T15_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_ea
     assert house.sim.count("price") - asked <= 2 * len(SIXTEEN)
 
 
+def test_a_recovery_that_failed_waits_no_longer_once_the_token_check_has_brought_a_token(house):
+    house.started()
+    house.sim.revoke_tokens("EGW00121", stuck=True)
+    house.daemon.watch()
+    assert house.api.recovery.waiting
+    house.sim.release_tokens()
+    house.pass_seconds(SEVEN_HOURS)
+    house.daemon.tokens.issue("점검")
+    house.daemon.table.clear("복구")  # what was booked while it waited
+
+    house.daemon.watch()
+
+    assert not house.api.recovery.waiting
+    assert not house.daemon.table.get_jobs("복구")  # or it would look again at once, and again
+
+
 def test_T14_the_same_refused_token_again_means_an_hour_without_kis(house, log):
     house.started()
     house.sim.revoke_tokens("EGW00121", stuck=True)
