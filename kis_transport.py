@@ -355,7 +355,8 @@ def _chain(exc: object) -> list[BaseException]:
 
 def _json_object(status: int, body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body.decode("utf-8-sig", errors="replace"))  # a Korean text in EUC-KR is no lost answer
+        text = body.decode(errors="replace").removeprefix("\ufeff")  # a Korean text in EUC-KR is no lost answer
+        value = json.loads(text)
     except (ValueError, RecursionError):
         what = "빈 응답" if not body.strip() else "JSON 아님"
         raise no_kis_answer(status, what) from None

@@ -283,7 +283,7 @@ _TO_TEXT: dict[str, Callable[[Any], object]] = {
 _FROM_TEXT: dict[str, Callable[[Any], object]] = {
     "side": Side,
     "state": State,
-    "known": lambda text: frozenset((day, number) for day, number in json.loads(text)),
+    "known": lambda text: frozenset(map(tuple, json.loads(text))),
     "fill_price": Decimal,
     "was_unknown": bool,
     "krw_per_usd": lambda text: None if text is None else Decimal(text),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from simulator import admin, routes
 from simulator.auth import Auth, Issuance, mark_of
@@ -45,8 +44,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """One request in the journal."""
 
     at: datetime

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
+from typing import NamedTuple
 
 from simulator.messages import Request
 from simulator.options import Profile
@@ -19,6 +20,11 @@ class Route:
     groups: tuple[str, ...] = ("kis",)
     real: tuple[str, ...] = ()
     paper: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What faults and counters call it."""
+        return frozenset((self.name, *self.groups))
 
     @property
     def is_ledger(self) -> bool:
@@ -70,8 +76,7 @@ _OTHER_YAHOO = Route("yahoo-other", "GET", ("yahoo",))
 _NOWHERE = Route("unknown", "GET")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request asks for, found out once."""
 
     route: Route
@@ -95,7 +100,7 @@ def read(request: Request) -> tuple[Asked, bool]:
     path = request.path if "//" not in request.path else _single(request.path)
     route = find_route(path)
     known = route or (_NOWHERE if path.startswith(("/uapi", "/oauth2")) else _OTHER_YAHOO)
-    asked = Asked(known, path, request.headers.get("tr_id", ""), _names(known), _symbols(request, known, path))
+    asked = Asked(known, path, request.headers.get("tr_id", ""), known.names, _symbols(request, known, path))
     return asked, route is not None and route.method == request.method
 
 
@@ -103,11 +108,6 @@ def _single(path: str) -> str:
     while "//" in path:
         path = path.replace("//", "/")
     return path
-
-
-@lru_cache
-def _names(route: Route) -> frozenset[str]:
-    return frozenset((route.name, *route.groups))
 
 
 def _symbols(request: Request, route: Route, path: str) -> frozenset[str]:
