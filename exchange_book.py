@@ -11,10 +11,11 @@ from ledger import Ledger, LedgerUnwritable
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN = 600.0  # seconds before a symbol that no exchange knew is looked for once more
+DOUBT = 1800.0  # seconds without a price, after which what was learnt may be wrong: companies change their exchange
 
 
 class ExchangeBook:
-    """Symbol → 나스닥, 뉴욕 or 아멕스. A blank quote never changes an entry (protocol §6.1)."""
+    """Symbol → 나스닥, 뉴욕 or 아멕스. A blank quote never changes an entry (protocol §6.1); a price elsewhere does."""
 
     def __init__(self, configured: Callable[[], Mapping[str, str]], ledger: Ledger, clock: Clock) -> None:
         self._configured = configured
@@ -22,6 +23,7 @@ class ExchangeBook:
         self._clock = clock
         self._learnt = ledger.exchanges()
         self._unknown_since: dict[str, float] = {}
+        self._blank_since: dict[str, float] = {}
 
     def exchange_of(self, symbol: str) -> str | None:
         """The exchange, or None when it has to be asked for."""
@@ -34,12 +36,28 @@ class ExchangeBook:
 
     def learn(self, symbol: str, exchange: str) -> None:
         """KIS has a price for the symbol there: remember it."""
+        before = self._learnt.get(symbol, exchange)
+        if before != exchange:
+            logger.warning("%s 거래소가 %s에서 %s(으)로 바뀌었습니다", symbol, before, exchange)
         self._learnt[symbol] = exchange
-        self._unknown_since.pop(symbol, None)
+        self.confirm(symbol)
         try:
             self._ledger.remember_exchange(symbol, exchange)
         except LedgerUnwritable as exc:
             logger.warning("%s 거래소(%s) 저장 실패: %s", symbol, exchange, exc)
+
+    def confirm(self, symbol: str) -> None:
+        """The symbol has a price where we ask for it."""
+        self._unknown_since.pop(symbol, None)
+        self._blank_since.pop(symbol, None)
+
+    def doubts(self, symbol: str) -> bool:
+        """Note that there is no price at the known exchange; whether that has lasted so long that the others are to be
+        asked. What the owner wrote is never doubted."""
+        if symbol in self._configured():
+            return False
+        since = self._blank_since.setdefault(symbol, self._clock.monotonic())
+        return self._clock.monotonic() - since >= DOUBT and self.may_look_for(symbol)
 
     def not_found(self, symbol: str) -> None:
         """No exchange knows the symbol."""

@@ -177,6 +177,7 @@ class KISAPIClient:
             answer = from_kis.get(symbol) or self._ask_alone(symbol, retry_count)
             from_kis[symbol] = answer
             if isinstance(answer, Quote):
+                self._book.confirm(symbol)
                 self._note(symbol, answer)
         quotes: dict[str, Quote | None] = {}
         for symbol in symbols:
@@ -217,9 +218,21 @@ class KISAPIClient:
         try:
             if exchange is None:
                 return self._look_for(symbol, retry_count)
-            return self._fetch(symbol, exchange, retry_count)
+            return self._fetch_or_look(symbol, exchange, retry_count)
         except (KISError, PriceUnknown) as exc:
             return str(exc)
+
+    def _fetch_or_look(self, symbol: str, exchange: str, retry_count: int) -> Quote:
+        """From the known exchange; from wherever it is now, once it has had no price there for a good while."""
+        try:
+            return self._fetch(symbol, exchange, retry_count)
+        except PriceUnknown as blank:
+            if not self._book.doubts(symbol):
+                raise
+            try:
+                return self._look_for(symbol, retry_count)
+            except PriceUnknown:
+                raise blank from None
 
     def _look_for(self, symbol: str, retry_count: int) -> Quote:
         """Ask the three exchanges once and remember the one that knows the symbol."""

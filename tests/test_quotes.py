@@ -174,6 +174,52 @@ def test_H26_a_blank_answer_never_switches_the_exchange(house):
     assert house.sim.count("price") == asked + 2
 
 
+def test_a_company_that_has_changed_its_exchange_is_found_there_in_half_an_hour(house, log):
+    house.started()
+    house.api._book.learn("IONQ", "아멕스")
+    for _ in range(29):
+        assert house.api.get_quote("IONQ").source == "yfinance"
+        house.pass_seconds(61)
+    house.pass_seconds(61)
+    assert house.api.get_quote("IONQ").exchange == "뉴욕"
+    assert log("거래소가") == ["IONQ 거래소가 아멕스에서 뉴욕(으)로 바뀌었습니다"]
+    house.restart().pass_seconds(61)
+    assert house.api.get_quote("IONQ").exchange == "뉴욕"
+
+
+def test_a_symbol_without_a_price_anywhere_keeps_its_exchange_and_costs_little(house):
+    house.started()
+    house.api.get_quote("IONQ")
+    asked = house.sim.count("price")
+    house.sim.faults.add(fault := Fault("blank", "price"))
+    for _ in range(60):
+        house.pass_seconds(61)
+        house.api.get_quote("IONQ")
+    assert house.sim.count("price") - asked <= 60 + 4 * 3
+    house.sim.faults.remove(fault)
+    house.pass_seconds(61)
+    assert house.api.get_quote("IONQ").exchange == "뉴욕"
+
+
+def test_what_the_owner_wrote_is_never_doubted(house):
+    listed = {"filter_stocks": {}, "watch_list": ["IONQ"], "exchanges": {"IONQ": "아멕스"}}
+    house.settings.stocks_file.write_text(json.dumps(listed), "utf-8")
+    house.started()
+    for _ in range(40):
+        assert house.api.get_quote("IONQ").source == "yfinance"
+        house.pass_seconds(61)
+    assert house.sim.count("price") == 40
+
+
+def test_numbers_where_kis_has_texts_teach_no_exchange(house):
+    house.started()
+    house.sim.faults.add(fault := Fault("wrong_types", "price"))
+    assert house.api.get_quote("IONQ").source == "yfinance"
+    house.sim.faults.remove(fault)
+    house.pass_seconds(661)
+    assert house.api.get_quote("IONQ").exchange == "뉴욕"
+
+
 def test_an_unknown_symbol_is_looked_for_now_and_then_only(house):
     house.started()
     for _ in range(5):
