@@ -148,6 +148,15 @@ class LogFile(RotatingFileHandler):
             self.stream = None  # opened again by the base class
         super().emit(record)
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Whether the line still fits, in bytes: the base class counts letters, and a Korean one takes three."""
+        if self.maxBytes <= 0 or (os.path.exists(self.baseFilename) and not os.path.isfile(self.baseFilename)):
+            return False
+        if self.stream is None:
+            self.stream = self._open()
+        line = f"{self.format(record)}{self.terminator}".encode()
+        return self.stream.seek(0, os.SEEK_END) + len(line) > self.maxBytes
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Count the lost line."""
         self._complaint.note()

@@ -163,6 +163,18 @@ def test_repeats_are_folded_by_key_and_text():
     assert sum(map(len, repeats._said.values())) <= 60
 
 
+def test_A18_a_file_of_korean_lines_is_turned_over_before_it_is_too_big(tmp_path):
+    log = LogFile(
+        tmp_path / "trading.log", 1000, 2, Complaint(VirtualClock(datetime(2026, 11, 23, tzinfo=KST)), "로그")
+    )
+    for number in range(60):
+        log.handle(logging.LogRecord("main", logging.INFO, "", 0, "가" * (20 + number % 7), (), None))
+    log.close()
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) == 3
+    assert max(sizes) <= 1000
+
+
 def test_repeats_may_be_told_from_many_threads():
     repeats = Repeats(VirtualClock(datetime(2026, 11, 23, 22, 0, tzinfo=KST)))
 
