@@ -98,8 +98,8 @@ def read_orders(rows: Iterable[Mapping[str, Any]], ours: Collection[str] | None 
     orders = {}
     for row in rows:
         number = order_number(row.get("odno"))
-        if number is None and not _text(row, "odno") and not _text(row, "pdno"):
-            continue  # padding
+        if number is None and _is_padding(row, "odno", "pdno"):
+            continue
         if number is None:
             raise NoAnswer("응답 형식 오류 (odno)", status=200)
         try:
@@ -146,9 +146,12 @@ def read_positions(rows: Iterable[Mapping[str, Any]]) -> dict[str, Position]:
     """
     lots = {}
     for row in rows:
+        if _is_padding(row, "ovrs_pdno"):
+            continue
         symbol = _text(row, "ovrs_pdno")
-        if symbol:
-            lots[symbol, _text(row, "loan_type_cd"), _text(row, "loan_dt")] = row
+        if not symbol:
+            raise NoAnswer("응답 형식 오류 (ovrs_pdno)", status=200)
+        lots[symbol, _text(row, "loan_type_cd"), _text(row, "loan_dt")] = row
     positions: dict[str, Position] = {}
     for (symbol, _, _), row in lots.items():
         lot = _position(symbol, _text(row, "ovrs_excg_cd"), row)
@@ -236,6 +239,12 @@ def _count(row: Mapping[str, Any], name: str) -> int:
     if number is None or number < 0 or number != number.to_integral_value():
         raise NoAnswer(f"응답 형식 오류 ({name})", status=200)
     return int(number)
+
+
+def _is_padding(row: Mapping[str, Any], *names: str) -> bool:
+    """Whether KIS has only filled up the list: a row of texts that names nothing. A garbled one may name something."""
+    texts = all(value is None or isinstance(value, str) for value in row.values())
+    return texts and not any(_text(row, name) for name in names)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

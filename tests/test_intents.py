@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from errors import KISRefusal
+from errors import KISRefusal, NoAnswer
 from intents import Intent, State, after_answer, after_refusal, candidates, late_fill, settle
 from kis_transport import Answer
 from portfolio import OrderRow, Side, order_number, read_orders, read_positions
@@ -219,6 +219,13 @@ def test_B06_any_other_code_leaves_it_unknown(code):
 )
 def test_B19_order_numbers_compare_without_leading_zeros(text, number):
     assert order_number(text) == number
+
+
+@pytest.mark.parametrize("garbled", [{"0": {"odno": []}}, {"odno": [], "pdno": None, "ovrs_pdno": 3.5}, {"pdno": True}])
+def test_H18_a_garbled_row_is_no_padding_for_a_list_without_it_would_seem_whole(garbled):
+    for read in (read_orders, read_positions):
+        with pytest.raises(NoAnswer):
+            read([garbled])
 
 
 def test_B18_rows_are_read_once_and_padding_is_passed_over():
