@@ -282,7 +282,7 @@ class TokenManager:
         try:
             self._ledger.set_fact(f"{name} {self._key_mark}", value)
         except LedgerUnwritable as exc:
-            logger.warning("토큰 상태 저장 실패: %s", exc)
+            logger.warning("토큰 상태(%s) 저장 실패: %s", "거부됨" if name == "refused" else "발급 보류", exc)
 
 
 def judge(token: Token, now: datetime, margin: timedelta) -> TokenState:
