@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 LIST_AGE = 60.0  # seconds that a complete read of the orders may be old when an order is sent
 MOST_CANCELS = 5
 CANCEL_PAUSE = 60.0  # seconds before the second cancel, twice that before the third, …
+STEP = 1.0  # seconds by which the wall clock leaves the steady one when somebody sets it
 BEFORE_CLOSE = 60.0  # seconds before the close at which everything open is cancelled
 
 
@@ -52,6 +53,7 @@ class Ticket:
 
     session: date  # New York
     closes_at: float  # epoch seconds
+    sent_by: float  # epoch seconds; the session is nearly over then, or the price of the decision too old
     symbol: str
     exchange: str
     side: Side
@@ -88,6 +90,7 @@ class OrderDesk:
         self._server_offset = server_offset
         self._point = point
         self._in_flight = threading.Lock()
+        self._clock_offset = self._offset()
         self._born: dict[int, float] = {}  # monotonic birth of intents of this process: deaf to steps of the clock
         self._live = {intent.id: intent for intent in ledger.intents(live=True)}
         self._unsaved: dict[int, Intent] = {}
@@ -159,7 +162,8 @@ class OrderDesk:
         """One decision, one new intent; after a refused token the recovery may come here once more.
 
         Raises KISRefusal for a definite refusal, so that the recovery sees it; LedgerUnwritable before anything is
-        sent; NoAnswer, TokenUnavailable or Stopping when the connection could not be opened.
+        sent; NoAnswer, TokenUnavailable or Stopping when the connection could not be opened; OrderNotPossible when it
+        took too long.
         """
         self._point("before_journal")
         intent = self._prepare(ticket, listed)
@@ -167,14 +171,20 @@ class OrderDesk:
         sent.append(intent)
         try:
             with self._kis.order_line() as send:
+                self._check_time(ticket)
                 intent = self._mark_sent(intent)
                 self._point("before_send")
                 sent[-1], refusal = self._post(intent, send)
-        except (KISError, LedgerUnwritable, Stopping) as exc:
+        except (KISError, LedgerUnwritable, OrderNotPossible, Stopping) as exc:
             sent[-1] = self._note(never_sent(intent, str(exc) or "종료 중", self._now()))
             raise
         if refusal is not None:
             raise refusal
+
+    def _check_time(self, ticket: Ticket) -> None:
+        """The machine may have slept since the decision. Raises OrderNotPossible."""
+        if self._now() > ticket.sent_by:
+            raise OrderNotPossible("판단한 뒤 너무 늦어짐 (절전?)")
 
     def _mark_sent(self, intent: Intent) -> Intent:
         """The last thing before the first byte. Raises LedgerUnwritable: then nothing is sent."""
@@ -239,6 +249,7 @@ class OrderDesk:
 
         None when there is nothing to ask about. An order that only a person can tell apart is not asked about.
         """
+        self._follow_the_clock()
         days = [day for i in self._live.values() if i.state is not State.AMBIGUOUS for day in days_of(i)]
         days += [session] if session is not None else []
         listed = self._account.orders(min(days), max(days), self.busy()) if days else None
@@ -247,6 +258,22 @@ class OrderDesk:
         self._save_again()
         self._settled_once = True
         return listed
+
+    def _follow_the_clock(self) -> None:
+        """After a step of the wall clock what was noted by it moves along: an order hidden for a minute must not look
+        as if three reads had missed it over an hour."""
+        moved = self._offset() - self._clock_offset
+        if abs(moved) <= STEP:
+            return
+        self._clock_offset += moved
+        for intent in self.live:
+            if intent.first_look_at is not None or intent.cancel_at is not None:
+                looked, cancelled = (at and at + moved for at in (intent.first_look_at, intent.cancel_at))
+                self._live[intent.id] = replace(intent, first_look_at=looked, cancel_at=cancelled)
+                self._save(self._live[intent.id])
+
+    def _offset(self) -> float:
+        return self._now() - self._clock.monotonic()
 
     def _settle(self, listed: OrderList, sessions: Collection[str]) -> None:
         now = self._now()

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from account import Account, OrderList
@@ -22,7 +22,7 @@ from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from morning.diary import Diary
-from order_desk import OrderDesk, OrderNotPossible, Ticket
+from order_desk import LIST_AGE, OrderDesk, OrderNotPossible, Ticket
 from portfolio import Cash, Position, Side, value_of
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
@@ -93,6 +93,7 @@ class Trader:
         self._skipped: dict[str, str] = {}  # pass → reason, as it was said
         self._halted = False
         self._fallen_watch: dict[str, Decimal] | None = None  # averages of what may be sold; None: not read yet
+        self._picture: Picture | None = None  # of this job: what a sale has read serves the purchase after it
         self._replayed: tuple[int, Books] | None = None  # as of so many changes
         self._spent_in_pass = Decimal(0)
         self._ran: dict[str, float] = {}  # monotonic time of the passes of this process
@@ -121,7 +122,7 @@ class Trader:
 
     def trade_if_due(self) -> None:
         """The passes whose time has come, sales first. Last runs are on disk: a restart neither skips nor repeats."""
-        session = self._hours.session(self._clock.now())
+        session, self._picture = self._hours.session(self._clock.now()), None
         if session is None:
             return
         self._run_if_due(
@@ -131,7 +132,7 @@ class Trader:
 
     def watch_losses(self) -> None:
         """With STOP_LOSS_PCT set: sell what has fallen that far, as part of the watch job."""
-        session = self._hours.session(self._clock.now())
+        session, self._picture = self._hours.session(self._clock.now()), None
         if self._settings.stop_loss_pct > 0 and session is not None and self._may_have_fallen():
             self._guard(STOP_LOSS, lambda: self._sell(STOP_LOSS, session, self._strategy.decide_stop_loss))
 
@@ -212,12 +213,15 @@ class Trader:
 
     def _look(self, session: Session) -> Picture:
         """Complete reads of orders and positions; what they settle is settled first. Raises KISError."""
+        if self._picture is not None and self._clock.monotonic() - self._picture.orders.at <= LIST_AGE / 2:
+            return self._picture
         self.balance_wanted = True
         orders = self._desk.look(session.date)
         assert orders is not None
         positions = self._account.positions()
         self.balance_wanted, self.balance_read_at, self.held = False, self._clock.now(), len(positions)
-        return Picture(orders, positions, self._books())
+        self._picture = Picture(orders, positions, self._books())
+        return self._picture
 
     def _books(self) -> Books:
         """What counts as ours, replayed when it has changed: in a year there are thousands of fills. Raises
@@ -371,6 +375,7 @@ class Trader:
                 self._note_reasons(job, {**self._reasons[job], wish.symbol: reason})
                 continue
             self._note_run(job)
+            self._picture = None
             intent = self._desk.place(self._ticket(wish, session, quotes[wish.symbol], cash), picture.orders)
             if intent.counts:
                 self._spent_in_pass += _with_fees(wish) if wish.side is Side.BUY else 0
@@ -399,6 +404,7 @@ class Trader:
         return Ticket(
             session=session.date,
             closes_at=session.ends.timestamp(),
+            sent_by=min(self._last_order_time(session), quote.at + timedelta(seconds=QUOTE_AGE)).timestamp(),
             symbol=wish.symbol,
             exchange=quote.exchange or "나스닥",
             side=wish.side,
@@ -441,7 +447,10 @@ class Trader:
         return Decimal(rate) if rate else None
 
     def _too_late(self, session: Session) -> bool:
-        return self._clock.now() >= last_order_time(session, self._settings.order_timeout_minutes)
+        return self._clock.now() >= self._last_order_time(session)
+
+    def _last_order_time(self, session: Session) -> datetime:
+        return last_order_time(session, self._settings.order_timeout_minutes)
 
     # what is said
 

@@ -383,6 +383,38 @@ def kill_at(place):
     return point
 
 
+def test_a_purchase_decides_on_what_the_sale_of_the_same_moment_has_read(shop):
+    house = shop(only("SOUN"), sell_scope="account").started()
+    asked = house.sim.count("ccnl"), house.sim.count("balance")
+    trade(house)
+    assert house.sim.count("order") == 1
+    assert (house.sim.count("ccnl") - asked[0], house.sim.count("balance") - asked[1]) == (1, 1)
+    house.pass_seconds(3700)
+    asked = house.sim.count("balance")
+    trade(house)  # sells nothing: both passes stand on one read, a new one
+    assert house.sim.count("balance") - asked == 1
+
+
+@pytest.mark.parametrize("hours", [0.1, 9])
+def test_C01_what_was_decided_before_a_sleep_is_not_ordered_after_it(shop, log, hours):
+    house = shop(only("SOUN")).started()
+
+    def sleep(name):
+        if name == "before_dial":
+            house.daemon.trader._desk._point = lambda name: None
+            house.clock.advance(hours * 3600)
+
+    house.daemon.trader._desk._point = sleep
+    trade(house)
+    assert not orders(house)
+    assert [intent.state for intent in intents(house)] == [State.NOT_SENT]
+    assert log("너무 늦어짐")
+    if hours < 1:  # the next pass decides anew, with a new price
+        follow(house, 70)
+        trade(house)
+        assert len(orders(house)) == 1
+
+
 def test_a_kill_before_the_journal_says_sent_means_not_sent(shop, monkeypatch):
     house = shop(only("SOUN")).started()
 
@@ -499,6 +531,22 @@ def test_C02_C03_a_step_of_the_clock_cancels_neither_early_nor_late(shop, second
     assert house.sim.count("cancel") == 0
     follow(house, 8)
     assert house.sim.count("cancel") == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_C02_B02_a_step_of_the_clock_is_no_time_in_which_an_order_was_missed(shop, restarts):
+    house = shop(only("SOUN"), steps_alone=True).started()
+    house.sim.faults.add(Fault("lost_answer", "order"), Fault("hide", "order", seconds=240))
+    trade(house)
+    follow(house, 1)
+    house.clock.step(3600)
+    follow(house, 1)
+    if restarts:
+        house.restart()
+    follow(house, 1)
+    assert [intent.state for intent in intents(house)] == [State.UNKNOWN]
+    follow(house, 3)
+    assert intents(house)[0].number is not None
 
 
 # lists and figures that cannot be trusted
