@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from simulator import Fault, Request
 from simulator.desk import Refused
 from simulator.listings import find_listing
-from soak.kinds import KINDS
 from soak.outcomes import Crash
 from soak.plan import Event
 from token_manager import USABLE
@@ -38,8 +37,6 @@ def perform(world: World, event: Event) -> None:
     if "fault" in event.args:
         _lay_fault(world, event)
         return
-    if KINDS[event.kind].loud:
-        world.expect_warning(event.kind)
     _ACTS[event.kind](world, dict(event.args))
 
 
@@ -58,10 +55,12 @@ def heal(world: World) -> None:
     _let_prices_go(world)
     with suppress(FileNotFoundError):
         world.settings.halt_file.unlink()
-    world.write_stocks()
+    world.owner.write_stocks()
     wrong = world.true.now() - world.clock.now()
     if abs(wrong) > timedelta(seconds=1):
         world.clock.step(wrong.total_seconds())
+        world.loudness.undone("clock_step")
+        world.stepped_at = world.clock.monotonic()
 
 
 def _lay_fault(world: World, event: Event) -> None:
@@ -70,6 +69,7 @@ def _lay_fault(world: World, event: Event) -> None:
     fault = Fault(**event.args["fault"], until=until)
     world.sim.faults.add(fault)
     world.laid.append((event.kind, fault))
+    world.loudness.lay(event.kind, fault)
 
 
 def _later(world: World, seconds: float, action: Callable[[], object]) -> None:
@@ -78,6 +78,7 @@ def _later(world: World, seconds: float, action: Callable[[], object]) -> None:
 
 def _token_dies(world: World, args: dict[str, Any]) -> None:
     world.sim.revoke_tokens(args["code"])
+    world.loudness.strike("token_dies")
 
 
 def _token_stuck(world: World, args: dict[str, Any]) -> None:
@@ -99,16 +100,19 @@ def _file_garbage(world: World, args: dict[str, Any]) -> None:
     old = path.read_bytes() if path.exists() else b""
     path.write_bytes(old[: args["keep"]] + args["text"].encode())
     world.border.tokens.file_touched()
+    world.loudness.strike("file_garbage")
 
 
 def _file_foreign(world: World, args: dict[str, Any]) -> None:
     """A good-looking token of another app key, or of this key's other mode."""
     settings, expires = world.settings, world.true.now() + timedelta(hours=20)
-    mode = {"real": "paper"}.get(settings.kis_mode, "real") if args["whose"] == "mode" else settings.kis_mode
-    mark = "somebody" if args["whose"] == "key" else settings.key_mark
+    whose = args.get("whose", "key")
+    mode = {"real": "paper"}.get(settings.kis_mode, "real") if whose == "mode" else settings.kis_mode
+    mark = "somebody" if whose == "key" else settings.key_mark
     document = {"access_token": "x" * 40, "expires_at": expires.timestamp(), "app_key_mark": mark, "mode": mode}
     settings.token_file.write_text(json.dumps(document), "utf-8")
     world.border.tokens.file_touched()
+    world.loudness.strike("file_foreign")
 
 
 def _other_program(world: World, args: dict[str, Any]) -> None:
@@ -138,6 +142,8 @@ def _restart(world: World, args: dict[str, Any]) -> None:
 
 def _suspend(world: World, args: dict[str, Any]) -> None:
     before = world.session()
+    if world.border.is_idle():  # what sleeps in the middle of its work is not late for its next turn
+        world.loudness.strike("suspend")
     world.suspend(args["seconds"])
     after = world.session()
     slept_through = after != before and world.true.now().timestamp() >= after.closes
@@ -147,17 +153,20 @@ def _suspend(world: World, args: dict[str, Any]) -> None:
 def _clock_step(world: World, args: dict[str, Any]) -> None:
     """NTP, or somebody's hand; with ``open`` as soon as an order is open."""
     opens = any(order.rest for order in world.oracle.ours())
-    if args.get("open") and not opens:  # waits until an order is open
-        _later(world, 60.0, lambda: _clock_step(world, args))
+    if args.get("open") and not opens:  # waits until an order is open, or until the world is kind again
+        healed = world.healed_at
+        _later(world, 60.0, lambda: _clock_step(world, args) if world.healed_at == healed else None)
         return
     name = "주문 열린 채 시계 앞으로" if args["seconds"] > 0 else "주문 열린 채 시계 뒤로"
     world.tally.sometimes[name] += opens
+    world.loudness.strike("clock_step")
     world.clock.step(args["seconds"])
     world.stepped_at = world.clock.monotonic()
 
 
 def _clock_day_off(world: World, args: dict[str, Any]) -> None:
     """Somebody sets the wrong date, and hours later the right one."""
+    world.day_off_at = world.clock.monotonic()
     _clock_step(world, args)
     _later(world, args["lasts"], lambda: _clock_step(world, {"seconds": -args["seconds"]}))
 
@@ -175,6 +184,8 @@ def _ledger_broken(world: World, args: dict[str, Any]) -> None:
     """The process dies, and the database is garbage when it comes back; the owner adopts a while later."""
     world.before_restart.append(lambda: _spoil_database(world))
     world.tally.sometimes["장부 고장"] += 1
+    world.loudness.strike("ledger_broken")
+    world.border.tokens.database_lost()
     raise Crash("with the database")
 
 
@@ -186,7 +197,7 @@ def _spoil_database(world: World) -> None:
             os.unlink(f"{path}{suffix}")
     if path.exists():
         path.write_bytes(b"not a database" + path.read_bytes()[14:])
-    world.owner_mends_after(1800.0)
+    world.owner.mends_after(1800.0)
 
 
 def _halt(world: World, args: dict[str, Any]) -> None:
@@ -219,13 +230,13 @@ def _by_hand(world: World, symbol: str, quantity: int, limit: Decimal) -> None:
 
 def _owner_sells(world: World, args: dict[str, Any]) -> None:
     """The owner sells by the app what the daemon has bought, and adopts half an hour later."""
-    held = [symbol for symbol, shares in world.expected_shares().items() if shares > 0]
+    held = [symbol for symbol, shares in world.owner.expected_shares().items() if shares > 0]
     if not held:
         return
     limit = (world.price(held[0]) * Decimal("0.95")).quantize(Decimal("0.01"))
     with suppress(Refused, ValueError):
-        world.sim.place_foreign_order(held[0], "sell", world.expected_shares()[held[0]], limit)
-        world.owner_mends_after(1800.0)
+        world.sim.place_foreign_order(held[0], "sell", world.owner.expected_shares()[held[0]], limit)
+        world.owner.mends_after(1800.0)
 
 
 def _deposit(world: World, args: dict[str, Any]) -> None:
@@ -236,7 +247,7 @@ def _deposit(world: World, args: dict[str, Any]) -> None:
 
 def _watchlist_broken(world: World, args: dict[str, Any]) -> None:
     world.settings.stocks_file.write_text('{"filter_stocks": {', "utf-8")
-    _later(world, args["lasts"], world.write_stocks)
+    _later(world, args["lasts"], world.owner.write_stocks)
 
 
 def _price_jump(world: World, args: dict[str, Any]) -> None:

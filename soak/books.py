@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class BooksChecker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._seen: dict[tuple[int, int], Entry] = {}
+        self._fired_before: dict[tuple[int, int], Counter[str]] = {}  # of intents that became unknown
 
     def check(self) -> None:
         """Hold what has changed against the truth."""
@@ -98,6 +100,7 @@ class BooksChecker:
         seen = tally.sometimes
         bound = entry.number is not None and before is not None and before.number is None
         seen["불명 뒤 확인"] += was == "unknown" and bound
+        seen["고장 둘이 겹친 불명"] += self._two_faults(entry, was, now)
         seen["부재 판정"] += now == "absent"
         seen["부재 뒤 나타남"] += was == "absent" and bound
         seen["접수 안 됨 확정"] += now == "not accepted"
@@ -107,25 +110,36 @@ class BooksChecker:
             seen["취소로 끝남"] += entry.ending == "취소"
             seen["일부 체결 뒤 취소"] += entry.ending == "일부 체결 뒤 취소"
 
+    def _two_faults(self, entry: Entry, was: str, now: str) -> bool:
+        """Whether an unknown outcome has just ended in which faults of two kinds have struck."""
+        key = (self._world.oracle.generation, entry.id)
+        fired = Counter[str]()
+        for kind, fault in self._world.laid:
+            fired[kind] += fault.fired
+        if now == "unknown":
+            self._fired_before[key] = fired
+        if was != "unknown" or key not in self._fired_before:
+            return False
+        return len(fired - self._fired_before.pop(key)) >= 2
 
-def exposure_problem(world: World) -> str:
-    """A16 and the day's caps, by the broker's own figures; empty when all is well."""
-    if world.clock_is_wrong or world.clock.monotonic() - world.stepped_at < DAY:
-        return ""  # the daemon counts by the day that its clock says
+
+def check_exposure(world: World) -> None:
+    """A16, the day's caps, and A22, no purchases sooner than planned; by the broker's own figures. Raises Broken."""
+    if world.clock.monotonic() - world.day_off_at < DAY:
+        return  # the daemon counts by the day that its clock says
     settings, session = world.settings, world.session()
     ours = [o for o in world.oracle.ours() if o.side == "buy" and o.date == session.date and o.status != "rejected"]
     spent = sum((o.value + o.rest * o.limit for o in ours), start=world.zero)
     if settings.max_buy_usd_per_day and spent > settings.max_buy_usd_per_day:
-        return f"purchases of {spent} USD, the day's cap is {settings.max_buy_usd_per_day}"
+        world.broken("A16", f"purchases of {spent} USD, the day's cap is {settings.max_buy_usd_per_day}")
     if settings.max_buy_orders_per_day and len(ours) > settings.max_buy_orders_per_day:
-        return f"{len(ours)} purchases, the day's cap is {settings.max_buy_orders_per_day}"
-    return _pace_problem(ours, settings.buy_interval_minutes * 60)
+        world.broken("A16", f"{len(ours)} purchases, the day's cap is {settings.max_buy_orders_per_day}")
+    _check_pace(world, ours, settings.buy_interval_minutes * 60)
 
 
-def _pace_problem(ours: list[Order], interval: float) -> str:
-    """A22: a restart inside the buy interval does not buy again: at most three purchases to each pass."""
+def _check_pace(world: World, ours: list[Order], interval: float) -> None:
+    """A restart inside the buy interval does not buy again: there are at most three purchases to each pass."""
     placed = sorted(order.placed for order in ours)
     for first, fourth in zip(placed, placed[3:], strict=False):
         if fourth - first < interval - 120:
-            return f"four purchases within {fourth - first:.0f} s"
-    return ""
+            world.broken("A22", f"four purchases within {fourth - first:.0f} s")

@@ -1,6 +1,7 @@
 """Where the daemon's requests cross into the world: counted, hashed, and held against the invariants one by one.
 
-A1–A3, A6, A10, A11 and A14 are decided here, at the instant in which a request arrives and with the broker's own eyes.
+A1–A3, A6, A10, A11, A14 and A20 are decided here, at the instant in which a request arrives and with the broker's own
+eyes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ TIMEOUT = 20 * 60 - 5.0  # seconds before which no order is cancelled (A11)
 LAST_ORDER = 21 * 60.0  # seconds before the close (A10)
 LIMITS = {"real": (15, 1.0), "paper": (1, 1.25)}  # calls in so many seconds (A14)
 LEDGER = 1.1  # seconds between account queries
+LISTS = ("ccnl", "balance")  # what must be known of the account before an order leaves (A20)
+AT_WORK = 12.0  # seconds since its last call in which it may be waiting for an answer, or about to ask again
 GRACE = 30.0  # seconds after HALT was made in which a pass may be on its way to KIS
 CLOSING = 75.0  # seconds before the close in which everything open is cancelled
 
@@ -41,15 +44,22 @@ class Border:
         self._calls: deque[float] = deque(maxlen=most)
         self._ledger_at = float("-inf")
         self.tokens = TokenChecker(world)
+        self._called_at = float("-inf")
         self.looked_at = 0.0  # the last read of the orders
+        self._whole: dict[str, bool] = {}  # list → whether its last read has come to its end
+        self._pages = 0  # of the list that is being read
         self.priced: dict[str, deque[tuple[float, float]]] = {}  # symbol → (steady, true epoch) of KIS's last prices
+
+    def is_idle(self) -> bool:
+        """Whether the daemon has nothing under way."""
+        return self._world.clock.monotonic() - self._called_at > AT_WORK
 
     def handle(self, request: Request) -> Response:
         """One request of the daemon's."""
         world = self._world
         asked, _ = routes.read(request)
         name, groups = asked.route.name, asked.route.groups
-        now = world.clock.monotonic()
+        now = self._called_at = world.clock.monotonic()
         world.check_books()
         if "kis" in groups:
             self._check_rate(now, ledger=asked.route.is_ledger)
@@ -63,12 +73,16 @@ class Border:
             self._race(request)
         if name in ("ccnl", "nccs"):
             self.looked_at = now
+        if asked.route.is_ledger:
+            self._count_page(request)
         before = len(world.sim.accepted) if key else 0
         response = world.sim.handle(request)
         if key and len(world.sim.accepted) > before:
             world.oracle.note_accepted(key)
             self._twin(request)
         self._note(name, asked.symbols, request, response, now)
+        if name in LISTS:
+            self._whole[name] = _is_the_end(response)
         return response
 
     # before the request is processed
@@ -83,6 +97,12 @@ class Border:
             if not quiet and now - self._ledger_at < LEDGER - SLACK:
                 world.broken("A14", f"account queries {now - self._ledger_at:.3f} s apart")
             self._ledger_at = now
+
+    def _count_page(self, request: Request) -> None:
+        tally, further = self._world.tally, request.headers.get("tr_cont", "").strip() == "N"
+        self._pages = self._pages + 1 if further else 0
+        tally.pages += further
+        tally.most_pages = max(tally.most_pages, self._pages)
 
     def _check_order(self, request: Request, now: float) -> tuple[int, int]:
         world = self._world
@@ -102,6 +122,7 @@ class Border:
         if twins:
             world.broken("A3", f"{sent[0].symbol} is ordered while intent {twins[0].id} is {twins[0].state}")
         world.oracle.sent_at[key] = now
+        self._check_lists()
         if sent[0].side == Side.BUY.value:
             self._check_protections(now)
         self._check_hours(LAST_ORDER, "A10")
@@ -109,6 +130,12 @@ class Border:
         world.tally.orders["보냄"] += 1
         world.checks["A1"] += 1
         return key
+
+    def _check_lists(self) -> None:
+        """A list that could not be read to its end is not an empty one: nothing is decided on it."""
+        torn = [name for name in LISTS if not self._whole.get(name)]
+        if torn:
+            self._world.broken("A20", f"an order leaves and the last read of {torn} has not come to its end")
 
     def _check_protections(self, now: float) -> None:
         """Nothing is opened while the owner says HALT, or while an order is there that nobody can tell apart."""
@@ -161,15 +188,27 @@ class Border:
             world.sim.fill(number)
             world.tally.sometimes["체결 뒤 취소 거절"] += 1
 
+    def _ours_is_hidden(self) -> bool:
+        world = self._world
+        newest = max(world.oracle.orders(), key=lambda order: order.id)
+        return newest.visible > world.true.now().timestamp() + (world.sim.options.visible_after or 0.0) + 1.0
+
     def _twin(self, request: Request) -> None:
-        """The owner orders the very same."""
+        """The owner orders the very same.
+
+        Never by another program while ours is hidden: nobody could tell that one from ours (README, the limits).
+        """
         world, body = self._world, json.loads(request.body)
         if not world.twin:
             return
         side: Way = "buy" if request.headers.get("tr_id") in BUYS else "sell"
         with suppress(Refused, ValueError):
             world.sim.place_foreign_order(
-                body["PDNO"], side, int(body["ORD_QTY"]), body["OVRS_ORD_UNPR"], channel=world.twin
+                body["PDNO"],
+                side,
+                int(body["ORD_QTY"]),
+                body["OVRS_ORD_UNPR"],
+                channel="모바일" if self._ours_is_hidden() else world.twin,
             )
             world.tally.sometimes["남의 주문"] += 1
         world.twin = ""
@@ -184,5 +223,18 @@ class Border:
             return
         self.tokens.note_answer(name, request, response, now)
         if name in ("price", "multprice") and response.status == 200:
-            for symbol in symbols:
-                self.priced.setdefault(symbol, deque(maxlen=5)).append((now, world.true.now().timestamp()))
+            self._note_prices(symbols, response.body, now)
+
+    def _note_prices(self, symbols: frozenset[str], body: bytes, now: float) -> None:
+        """Which prices KIS has really said; a blank or spoilt answer has none."""
+        at = self._world.true.now().timestamp()
+        for symbol in symbols:
+            listing = find_listing(symbol)
+            if listing is not None and f'"{self._world.sim.market.price(listing, at)}"'.encode() in body:
+                self.priced.setdefault(symbol, deque(maxlen=5)).append((now, at))
+
+
+def _is_the_end(response: Response) -> bool:
+    """Whether this is a good last page of a list, and has arrived."""
+    good = response.wire is None and response.status == 200 and b'"rt_cd":"0"' in response.body
+    return good and response.body.endswith(b"}") and response.headers.get("tr_cont", "").strip() not in ("F", "M")

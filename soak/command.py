@@ -6,7 +6,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +15,7 @@ from soak.kinds import KINDS
 from soak.mutants import MUTANTS
 from soak.plan import Plan, read_plan, to_json
 from soak.report import as_dict, failure_block, render
-from soak.runner import Job, Summary, draw_plans, run_all, shrink
+from soak.runner import Job, Progress, Summary, draw_plans, run_all, shrink
 from soak.tally import SOMETIMES
 from soak.world import Result
 
@@ -80,10 +79,10 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     return draw_plans(seeds, arguments.days, arguments.faults, arguments.start)
 
 
-def _progress(bar: tqdm[NoReturn]) -> Callable[[Summary], None]:
-    def show(summary: Summary) -> None:
-        bar.n = round(summary.tally.days, 1)
-        bar.set_postfix({"위반": len(summary.failures)}, refresh=False)
+def _progress(bar: tqdm[NoReturn]) -> Progress:
+    def show(days: int, failures: int) -> None:
+        bar.n = days
+        bar.set_postfix({"위반": failures}, refresh=False)
         bar.refresh()
 
     return show

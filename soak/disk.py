@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from files import Disk
@@ -15,7 +16,8 @@ from soak.outcomes import Crash
 class SoakDisk(Disk):
     """Real files and a real SQLite, apart from what is told to go wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, note_refusal: Callable[[str], None]) -> None:
+        self._note_refusal = note_refusal
         self.full: set[str] = set()  # names of files that take no write
         self.die_in: int | None = None  # commits until the process dies
         self.die_after = False  # after the commit instead of before it
@@ -44,7 +46,7 @@ class SoakDisk(Disk):
     def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
         """As in life, without the flush: the process dies here, never the machine."""
         if path.name in self.full:
-            self.refused[path.name] += 1
+            self._refuse(path.name)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return super().replace(path, content, mode=mode, durable=False)
 
@@ -56,7 +58,7 @@ class SoakDisk(Disk):
         """Refuse, die, or let it through; True when the process is to die right after it."""
         self.commits += 1
         if name in self.full:
-            self.refused[name] += 1
+            self._refuse(name)
             raise sqlite3.OperationalError("database or disk is full")
         if self.die_in is None:
             return False
@@ -67,6 +69,10 @@ class SoakDisk(Disk):
         if not self.die_after:
             raise Crash("before a commit")
         return True
+
+    def _refuse(self, name: str) -> None:
+        self.refused[name] += 1
+        self._note_refusal(name)
 
     def bury(self) -> None:
         """The process is dead: its files are closed and what was not committed is gone."""

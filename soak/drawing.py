@@ -79,9 +79,15 @@ def _options(frame: Random, faults: str, profile: str) -> dict[str, Any]:
 
 
 def _settings(frame: Random, faults: str, profile: str) -> dict[str, Any]:
-    """Passes often enough for a handful of orders each night; every third run with the strategy in life."""
+    """Every third run trades with the strategy in life, the others far more often."""
+    watch = {"watch_interval_seconds": frame.choice((60.0, 120.0, 300.0))} if faults == "all" else {}
     if faults == "none" or frame.random() < 0.3:
-        return {"strategy": ""}
+        return {**watch, "strategy": ""}
+    return {**watch, **_eager(frame, profile)}
+
+
+def _eager(frame: Random, profile: str) -> dict[str, Any]:
+    """Passes often enough for a handful of orders each night."""
     slow = 2 if profile == "paper" else 1  # its lists cost a second a page
     return {
         "strategy": "soak.eager:Eager",

@@ -56,12 +56,12 @@ class Ears(logging.Handler):
         """One line."""
         world, line = self._world, self.format(record)
         world.note_line(line)
-        if world.canaries.in_text(line) or world.settings.cano in line:
+        if world.is_secret(line):
             world.broken("A17", f"a secret stands in the log: {line[:60]}")
         if record.levelno < logging.WARNING:
             return
-        world.heard_warning()
         text = record.getMessage()
+        world.loudness.hear(text)
         if text.startswith("[JOB]"):
             trouble = record.exc_info[1] if record.exc_info else None
             world.broken("P20", f"{text} ({type(trouble).__name__}: {trouble})")
@@ -79,7 +79,7 @@ class Ears(logging.Handler):
 
 def _each_time(text: str) -> bool:
     """A refused token begins a recovery, and that block is always written whole."""
-    return text.startswith(EACH_TIME) or "] 건너뜀: " in text or "rt_cd=EGW0012" in text
+    return text.startswith(EACH_TIME) or "] 건너뜀: " in text or "좋았던 목록" in text or "rt_cd=EGW0012" in text
 
 
 @contextmanager

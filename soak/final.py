@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from books import replay
 from order_desk import MOST_CANCELS
-from soak.border import SLACK
 
 if TYPE_CHECKING:
     from soak.world import World
 
 OPEN_AT_MOST = 35 * 60.0  # seconds (F3)
-FRESH = 75.0  # seconds (F4)
+LATE, LONG_SCAN = 1.5, 45.0  # of the watch interval, and seconds more in which the prices come in (F4)
 THREADS = 6  # besides the simulator's (A19)
 
 
@@ -25,6 +24,14 @@ def check_healed(world: World) -> None:
     _mode(world)
     _leftovers(world)
     world.tally.checks["F"] += 1
+
+
+def check_closed(world: World) -> None:
+    """Seconds before the close: what is still open has been cancelled, or was filled, or KIS was told so."""
+    told = {entry.number for entry in world.journal.entries("cancels > 0")}
+    left = [order for order in world.oracle.ours() if order.rest and order.number not in told]
+    if left:
+        world.broken("F3", f"order {left[0].number} is open at the close and was not cancelled")
 
 
 def _orders(world: World) -> None:
@@ -55,7 +62,7 @@ def _fills(world: World) -> None:
     if any(order.rest or now - (order.ended or now) < 300 for order in world.oracle.ours()):
         return  # a fill may be on its way
     mine = dict(replay(world.daemon.ledger.fills()).quantities)
-    truth = {symbol: shares for symbol, shares in world.expected_shares().items() if shares}
+    truth = {symbol: shares for symbol, shares in world.owner.expected_shares().items() if shares}
     if mine != truth:
         world.broken("F2", f"our books say {mine}, the broker's {truth}")
 
@@ -64,17 +71,16 @@ def _mode(world: World) -> None:
     reason = world.daemon.trader.distrust()
     if reason:
         world.broken("F4", f"still not trading: {reason}")
-    now = world.clock.monotonic()
-    for symbol, quote in world.daemon.api.get_quotes(world.symbols).items():
+    now, fresh = world.clock.monotonic(), LATE * world.settings.watch_interval_seconds + LONG_SCAN
+    for symbol in world.symbols:
         seen = world.border.priced.get(symbol)
-        if quote is None or quote.source != "KIS" or not seen or now - seen[-1][0] > FRESH + SLACK:
-            world.broken("F4", f"{symbol} has no fresh quote of KIS: {quote}")
+        if not seen or now - seen[-1][0] > fresh:
+            world.broken("F4", f"KIS has not been asked for {symbol} for {now - seen[-1][0] if seen else now:.0f} s")
+        if world.sources.get(symbol) != "KIS":
+            world.broken("F4", f"the last quote of {symbol} is from {world.sources.get(symbol)}")
 
 
 def _leftovers(world: World) -> None:
     if threading.active_count() > THREADS:
         world.broken("F5", f"{threading.active_count()} threads: {[t.name for t in threading.enumerate()]}")
-    for kind, (fired, said) in world.loud.items():
-        if fired and not said:
-            world.broken("F6", f"«{kind}» struck {fired} times and left no warning in the log")
-    world.loud.clear()
+    world.loudness.check()

@@ -37,9 +37,10 @@ def hunt(name: str, seeds: range, *, keep: bool) -> Catch:
         if result.violation is not None:
             caught.append(result)
     names = [result.violation.invariant for result in caught if result.violation]
-    if keep and caught:
-        _keep(name, min(caught, key=lambda result: len(result.plan.events)))
     order = tuple(sorted(set(names), key=names.count, reverse=True))
+    if keep and caught:
+        typical = [result for result in caught if result.violation and result.violation.invariant == order[0]]
+        _keep(name, min(typical, key=lambda result: len(result.plan.events)))
     return Catch(name, len(seeds), caught[0].plan.seed if caught else None, len(caught), order)
 
 

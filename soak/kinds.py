@@ -17,7 +17,7 @@ Draw = Callable[[Random], Args]
 
 @dataclass(frozen=True)
 class Kind:
-    """``aimed``: only useful while orders are traded. ``loud``: the log must show it (F6); never a broker's fault.
+    """``aimed``: only useful while orders are traded.
     ``at_open``: a quarter of an hour before an opening. ``after_close``: within three hours after a close.
     ``always``: in every run, several times.
     """
@@ -25,7 +25,6 @@ class Kind:
     rows: tuple[str, ...]
     draw: Draw
     aimed: bool = False
-    loud: bool = False
     at_open: bool = False
     after_close: bool = False
     always: bool = False
@@ -66,8 +65,8 @@ def _drawn(rng: Random, more: Args) -> Args:
     return {name: rng.choice(value) if isinstance(value, tuple) else value for name, value in more.items()}
 
 
-def _act(rows: str, draw: Draw = lambda rng: {}, *, aimed: bool = False, loud: bool = False) -> Kind:
-    return Kind(tuple(rows.split()), draw, aimed, loud)
+def _act(rows: str, draw: Draw = lambda rng: {}, *, aimed: bool = False) -> Kind:
+    return Kind(tuple(rows.split()), draw, aimed)
 
 
 BAD_PRICES = ("0", "-1", "NaN", "Infinity", "1e400", "1,234.5", " ", "", "१२", "1000000")
@@ -133,8 +132,8 @@ KINDS: dict[str, Kind] = {
     "kis_down": _while("H01 H02 H03 H05 H12", "kis", "refused", "dns", "unreachable", "hang", "html502"),
     "kis_flaky": _while("H08 H09", "kis", "reset", "closed"),
     # the token
-    "token_dies": _act("T01 T13 T15", lambda r: {"code": r.choice(("EGW00121", "EGW00122", "EGW00123"))}, loud=True),
-    "token_stuck": _act("T14", lambda r: {"code": "EGW00121"}, loud=True),
+    "token_dies": _act("T01 T13 T15", lambda r: {"code": r.choice(("EGW00121", "EGW00122", "EGW00123"))}),
+    "token_stuck": _act("T14", lambda r: {"code": "EGW00121"}),
     "token_expires": _act("T01 T11"),
     "issue_limited": _while("T07", "token", "error", code="EGW00133", longest=1800.0),
     "issue_down": _while("T08 T16", "token", "hang", "refused", "html502", "error", code="EGW00300"),
@@ -160,12 +159,12 @@ KINDS: dict[str, Kind] = {
     "kill_now": _act("P04 T17"),
     "kill_at_commit": _act("P09", lambda r: {"nth": r.randint(1, 12), "after": r.random() < 0.5}),
     "restart": _act("P01"),
-    "suspend": _act("C01", lambda r: {"seconds": _lasting(r, 120, 9 * 3600)}, loud=True),
-    "sleep_through": Kind(("C01",), lambda r: {"seconds": r.choice((27000, 28800))}, loud=True, at_open=True),
-    "clock_step": _act("C02 C03", lambda r: {"seconds": r.choice((-3600, 3600, -300, 300))}, loud=True),
+    "suspend": _act("C01", lambda r: {"seconds": _lasting(r, 120, 9 * 3600)}),
+    "sleep_through": Kind(("C01",), lambda r: {"seconds": r.choice((27000, 28800))}, at_open=True),
+    "clock_step": _act("C02 C03", lambda r: {"seconds": r.choice((-3600, 3600, -300, 300))}),
     "clock_day_off": Kind(("T12",), lambda r: {"seconds": r.choice((-86400, 86400)), "lasts": 14400}, after_close=True),
     "ledger_full": _act("P14 P19", lambda r: {"lasts": _lasting(r, 30, 2 * 3600)}),
-    "ledger_broken": _act("P18", loud=True),
+    "ledger_broken": _act("P18"),
     "token_disk_full": _act("T04", lambda r: {"lasts": _lasting(r, 60, 7200)}),
     "status_disk_full": _act("P15", lambda r: {"lasts": _lasting(r, 60, 7200)}),
     # the owner and the market
@@ -211,6 +210,7 @@ CANCELS_REFUSED = _fault("cancel_refused", "error", "cancel", 3600.0, code="APBK
 NO_SECOND_PAGE = _fault("page_fails", "error", "ledger", 1500.0, code="EGW00300", page=2)
 NO_LISTS = _fault("lists_down", "error", "ledger", 2400.0, code="EGW00300")
 NO_ISSUANCE = _fault("issue_down", "hang", "token", 400.0)
+NO_MORE_THIS_MINUTE = _fault("issue_limited", "error", "token", 400.0, code="EGW00133")
 KIS_SILENT = _fault("kis_down", "hang", "kis", 900.0)
 YAHOO_SILENT = _fault("yahoo_down", "hang", "yahoo", 900.0)
 DEAD: Part = (0.0, "token_dies", {"code": "EGW00121"})
@@ -232,6 +232,7 @@ RECIPES: tuple[tuple[Part, ...], ...] = (
     (UNFILLED, _steps(3600)),
     (UNFILLED, _steps(-3600)),
     (DEAD, NO_ISSUANCE),
+    (DEAD, NO_MORE_THIS_MINUTE),
     (DEAD, _dies("after_issue")),
     (DEAD, _dies("before_issue")),
     (LOST, (0.0, "ledger_full", {"lasts": 2700.0})),

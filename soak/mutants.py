@@ -19,6 +19,8 @@ import kis_quotes
 import kis_trading
 import main
 import order_desk
+import scheduler
+from account import Account, OrderList
 from errors import KISError, NoAnswer, TokenRejected
 from intents import Intent, State
 from ledger import Ledger
@@ -176,6 +178,30 @@ def _anybodys_token() -> AbstractContextManager[object]:
     return patch.object(TokenFile, "_token", careless)
 
 
+def _torn_list_is_empty() -> AbstractContextManager[object]:
+    orders = Account.orders
+
+    def careless(self: Account, *days: Any) -> OrderList:
+        try:
+            return orders(self, *days)
+        except KISError:
+            return OrderList((), self._clock.monotonic())
+
+    return patch.object(Account, "orders", careless)
+
+
+def _passes_in_memory() -> AbstractContextManager[object]:
+    return patch.object(Ledger, "last_run", lambda self, job: None)
+
+
+def _says_nothing_of_orders() -> AbstractContextManager[object]:
+    return patch.object(order_desk, "_say", lambda before, after: None)
+
+
+def _looks_seldom() -> AbstractContextManager[object]:
+    return patch.object(scheduler, "FOLLOW_SECONDS", 600)
+
+
 MUTANTS: dict[str, Mutant] = {
     "M01": Mutant("답이 없으면 주문을 다시 보냄", _send_again),
     "M02": Mutant("목록에 한 번 없으면 없는 주문으로 봄", _one_empty_list),
@@ -192,6 +218,10 @@ MUTANTS: dict[str, Mutant] = {
     "M13": Mutant("실패한 발급이 복구 기회를 써 버림", _failure_spends_the_budget),
     "M14": Mutant("시작할 때마다 토큰을 발급", _issues_at_every_start),
     "M15": Mutant("남의 토큰 파일을 그대로 씀", _anybodys_token),
+    "M16": Mutant("읽지 못한 주문내역을 빈 것으로 봄", _torn_list_is_empty),
+    "M17": Mutant("마지막 매수 시각을 메모리에만 둠", _passes_in_memory),
+    "M18": Mutant("주문에 생긴 일을 로그에 쓰지 않음", _says_nothing_of_orders),
+    "M19": Mutant("열린 주문을 10분에 한 번만 봄", _looks_seldom),
 }
 
 

@@ -38,6 +38,7 @@ def watch_quotes(world: World) -> None:
 
 def _check(world: World, symbol: str, quote: Quote | None) -> None:
     world.tally.quotes[quote.source if quote else "없음"] += 1
+    world.sources[symbol] = quote.source if quote else None
     world.tally.sometimes[f"시세 {quote.source if quote else '없음'}"] += 1
     if quote is None:
         return

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from multiprocessing.pool import IMapIterator
+from typing import Any
 
 from soak.drawing import calendar, draw
 from soak.mutants import planted
@@ -16,6 +18,8 @@ from soak.plan import Plan
 from soak.shrink import Shrinker
 from soak.tally import Tally
 from soak.world import Level, Result, run_plan
+
+Progress = Callable[[int, int], None]  # virtual days over, violations so far
 
 
 @dataclass(frozen=True)
@@ -66,34 +70,60 @@ def draw_plans(seeds: Iterable[int], days: int, faults: str, start: str | None =
 
 
 def run_all(
-    jobs: Sequence[Job], *, progress: Callable[[Summary], None] = lambda summary: None, stop_at_failure: bool = True
+    jobs: Sequence[Job], *, progress: Progress = lambda days, failures: None, stop_at_failure: bool = True
 ) -> Summary:
     """Every job, on as many cores as there are; ends early at the first violation if that is wanted."""
     summary, started = Summary(), time.perf_counter()
-    for result in results_of(jobs):
+    for result in results_of(jobs, lambda days: progress(days, len(summary.failures))):
         summary.take(result)
         summary.seconds = time.perf_counter() - started
-        progress(summary)
         if summary.failures and stop_at_failure:
             break
     return summary
 
 
-def results_of(jobs: Sequence[Job]) -> Iterator[Result]:
-    """What each job came to, in their order, as soon as it is known."""
+def results_of(jobs: Sequence[Job], progress: Callable[[int], None] = lambda days: None) -> Iterator[Result]:
+    """What each job came to, in their order, as soon as it is known; meanwhile the virtual days that are over."""
     cores = min(os.cpu_count() or 1, len(jobs))
-    if cores <= 1:
-        yield from map(perform, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(cores, _settle, maxtasksperchild=50) as pool:
-        yield from pool.imap(perform, jobs)
+    context = multiprocessing.get_context("spawn")
+    days = context.Value("i", 0)
+    with context.Pool(cores, _settle, (days,), maxtasksperchild=50) as pool:
+        results = pool.imap(_perform_counted, jobs)
+        for _ in jobs:
+            yield _awaited(results, lambda: progress(days.value))
 
 
-def _settle() -> None:
+def _awaited(results: IMapIterator[Result], meanwhile: Callable[[], None]) -> Result:
+    """The next result, however long it takes."""
+    while True:
+        meanwhile()
+        try:
+            return results.next(timeout=1.0)
+        except multiprocessing.TimeoutError:
+            continue
+
+
+def _perform_counted(job: Job) -> Result:
+    """In a worker: count each virtual day that is over."""
+    with planted(job.mutant):
+        return run_plan(job.plan, job.level, _count_day)
+
+
+_days_over: Any = None  # of a worker: the counter that all of them share
+
+
+def _count_day() -> None:
+    with _days_over.get_lock():
+        _days_over.value += 1
+
+
+def _settle(days: Any) -> None:
     """Load what every run needs, once, and keep the garbage collector from going through it again and again."""
     calendar().recent(date(2026, 11, 23), 1)  # any date will do
     gc.collect()
     gc.freeze()
+    global _days_over
+    _days_over = days
 
 
 def shrink(result: Result, mutant: str | None = None) -> tuple[Plan, int]:
@@ -106,4 +136,4 @@ def shrink(result: Result, mutant: str | None = None) -> tuple[Plan, int]:
         return violation is not None and violation.invariant == wanted
 
     shrinker = Shrinker(breaks)
-    return shrinker.shrink(result.plan), shrinker.runs
+    return shrinker.shrink(result.plan, result.violation.at), shrinker.runs

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from soak.plan import Event, Plan
 
 Breaks = Callable[[Plan], bool]
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86_400.0
 MOST_RUNS = 400
 
 
@@ -21,11 +23,26 @@ class Shrinker:
         self._most_runs = most_runs
         self.runs = 0
 
-    def shrink(self, plan: Plan) -> Plan:
-        """The smallest plan that was found: first fewer events, then simpler ones."""
+    def shrink(self, plan: Plan, broken_at: float | None = None) -> Plan:
+        """The smallest plan that was found: first fewer days, then fewer events, then simpler ones.
+
+        ``broken_at`` is the virtual second of the violation: what was to come later is left out.
+        """
+        if broken_at is not None:
+            plan = self._fewer_days(plan, broken_at)
         plan = self._fewer(plan)
         plan = self._simpler(plan)
         return self._fewer(plan) if len(plan.events) > 1 else plan
+
+    def _fewer_days(self, plan: Plan, broken_at: float) -> Plan:
+        """End on the day of the violation, and begin as few days before it as still lead to it."""
+        shorter = _until(plan, math.ceil((broken_at + 1) / DAY))
+        if shorter.days < plan.days and self._still_breaks(shorter):
+            plan = shorter
+        for days in (2, 4, 8, 16, 32):
+            if days < plan.days and self._still_breaks(later := _from(plan, plan.days - days)):
+                return later
+        return plan
 
     def _fewer(self, plan: Plan) -> Plan:
         """ddmin: drop chunks of events, ever smaller ones, until none can be spared."""
@@ -63,6 +80,18 @@ class Shrinker:
             return False
         self.runs += 1
         return self._breaks(plan)
+
+
+def _until(plan: Plan, days: int) -> Plan:
+    events = tuple(event for event in plan.events if event.at < days * DAY)
+    return replace(plan, days=min(days, plan.days), events=events)
+
+
+def _from(plan: Plan, day: int) -> Plan:
+    """The same without its first days."""
+    start = (plan.begins + timedelta(days=day)).date().isoformat()
+    events = tuple(replace(event, at=round(event.at - day * DAY, 1)) for event in plan.events if event.at >= day * DAY)
+    return replace(plan, start=start, days=plan.days - day, events=events)
 
 
 def _with(events: Sequence[Event], number: int, event: Event) -> tuple[Event, ...]:

@@ -12,7 +12,16 @@ ORDER_FAULTS = (
 )
 SOMETIMES = (
     *(f"주문 중 {name}" for name in ORDER_FAULTS),
-    *("불명 뒤 확인", "부재 판정", "부재 뒤 나타남", "접수 안 됨 확정", "가릴 수 없음", "남의 주문", "adopt"),
+    *(
+        "불명 뒤 확인",
+        "고장 둘이 겹친 불명",
+        "부재 판정",
+        "부재 뒤 나타남",
+        "접수 안 됨 확정",
+        "가릴 수 없음",
+        "남의 주문",
+        "adopt",
+    ),
     *("체결 뒤 취소 거절", "취소로 끝남", "일부 체결 뒤 취소", "접수 뒤 거부", "목록 2쪽 실패", "SYDB0050"),
     *(f"kill {point}" for point in ("before_journal", "before_dial", "before_send", "after_send", "after_record")),
     *(f"kill {point}" for point in ("before_cancel", "after_cancel", "before_issue", "after_issue", "loop")),
@@ -47,6 +56,8 @@ class Tally:
     days: float = 0.0
     restarts: int = 0
     reinits: int = 0
+    pages: int = 0  # of lists, beyond the first of each
+    most_pages: int = 0  # of one list
     log_bytes: int = 0
     disk_bytes: int = 0
     oldest_quote: float = 0.0  # seconds
@@ -62,7 +73,7 @@ class Tally:
                 mine.update(theirs)
             elif each.name == "shortest_spacing":
                 self.shortest_spacing = min(mine, theirs)
-            elif each.name in ("oldest_quote", "longest_gap", "memory", "disk_bytes"):
+            elif each.name in ("oldest_quote", "longest_gap", "memory", "disk_bytes", "most_pages"):
                 setattr(self, each.name, max(mine, theirs))
             else:
                 setattr(self, each.name, mine + theirs)

@@ -34,11 +34,21 @@ class TokenChecker:
         self._given: set[str] = set()  # marks of all tokens that reached the daemon
         self._newest = ""
         self._ends: datetime | None = None  # of the newest, by the daemon's clock
-        self._refused: set[str] = set()  # marks of tokens whose refusal has reached the daemon
+        self._refused: dict[str, float] = {}  # marks of tokens whose refusal has reached the daemon, and when
+        self._doubtful: set[str] = set()  # of these, whose refusal it may have taken to its grave
 
     def file_touched(self) -> None:
         """Somebody has deleted or spoilt the token file."""
         self._touched_at = self._world.clock.monotonic()
+
+    def process_died(self) -> None:
+        """What it was told a moment ago it may not have put on disk."""
+        now = self._world.clock.monotonic()
+        self._doubtful |= {mark for mark, at in self._refused.items() if now - at < ON_ITS_WAY}
+
+    def database_lost(self) -> None:
+        """With the database the daemon has forgotten that a token did not help."""
+        self._futile_at = float("-inf")
 
     def check_use(self, request: Request) -> None:
         """A call with a token."""
@@ -48,7 +58,8 @@ class TokenChecker:
         token = _sent_token(request)
         if token not in self._given:
             world.broken("A9", "a token was sent that KIS has never given to this daemon")
-        if token in self._refused and token != self._newest and not world.database_trouble:
+        known = token in self._refused and token not in self._doubtful
+        if known and token != self._newest and not world.database_trouble:
             world.broken("A8", "a refused token was sent again although there is a newer one")
 
     def check_attempt(self, now: float) -> None:
@@ -70,7 +81,8 @@ class TokenChecker:
         if name == "token":
             self._note_issuance(response, now)
         elif any(code in response.body for code in TOKEN_ERRORS):
-            self._refused.add(_sent_token(request))
+            self._refused[_sent_token(request)] = now
+            self._doubtful.discard(_sent_token(request))
 
     # inside
 
@@ -86,18 +98,19 @@ class TokenChecker:
         return "lost" if self._is_lost() else None
 
     def _is_lost(self) -> bool:
-        """The newest token is not in the file, through no doing of the process that holds it."""
+        """The newest token, with its end, is not in the file, through no doing of the process that holds it."""
         if max(self._touched_at, self._world.restarted_at) < self._given_at:
             return False
-        return self._in_file() != self._newest
+        return not self._is_in_file()
 
-    def _in_file(self) -> str:
-        """The fingerprint of the token that the file holds; empty where it holds none."""
+    def _is_in_file(self) -> bool:
+        assert self._ends is not None
         try:
             document = json.loads(self._world.settings.token_file.read_bytes())
-            return token_mark(document["access_token"])
+            mark, ends = token_mark(document["access_token"]), float(document["expires_at"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return ""
+            return False
+        return mark == self._newest and ends > self._ends.timestamp() - ON_ITS_WAY
 
     def _unaware(self) -> bool:
         """Whether it cannot know that the last token did not help: it died, or could write nothing, at that moment."""
@@ -114,7 +127,7 @@ class TokenChecker:
         world.canaries.add(token)
         mark = token_mark(token)
         self._given.add(mark)
-        if mark in self._refused:
+        if mark in self._refused and mark not in self._doubtful:
             self._futile_at = now
             world.tally.sometimes["같은 토큰 재발급"] += 1
             return

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import json
 import resource
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,11 +23,9 @@ from typing import Any, Literal, NoReturn
 
 import requests
 
-from adopt import run_adopt
 from clock import VirtualClock
 from config import Settings
-from errors import SettingsError, Stopping
-from intents import State
+from errors import SettingsError
 from logs import Redactor
 from main import build
 from scheduler import TradingScheduler
@@ -44,20 +41,22 @@ from soak.border import Border
 from soak.disk import SoakDisk
 from soak.drawing import HEALING, calendar, sessions_of, special_dates
 from soak.ears import Canaries, listening
-from soak.final import check_healed
+from soak.final import check_closed, check_healed
+from soak.loud import Loudness
 from soak.oracle import Journal, Oracle
 from soak.outcomes import Broken, Crash, Violation
+from soak.owner import WATCH, Owner
 from soak.pace import Pace
 from soak.plan import Plan
 from soak.quotes_check import watch_quotes
 from soak.second import ChartPrices
 from soak.tally import Tally
-from token_manager import USABLE
 
 HOST = "https://simulator.invalid"  # never looked up
 Level = Literal["core", "http"]
-WATCH = ("SOUN", "IONQ", "SOXL", "SMR", "PLTR")
 PAPER_KEYS = ("soak-made-up-key-".ljust(36, "k"), "soak-made-up-secret-".ljust(180, "s"), "40718293-01")
+LAST_LOOK = 8.0  # seconds before the close at which everything open has been cancelled
+LONG_ENOUGH = 70 * 60.0  # seconds of healing; less where the machine has slept through a part of it
 MARK = 180.0  # seconds before the close at which everything must have healed
 
 
@@ -77,35 +76,37 @@ class World:
 
     zero = Decimal(0)
 
-    def __init__(self, plan: Plan, level: Level, folder: Path) -> None:
-        self.plan, self.level = plan, level
+    def __init__(self, plan: Plan, level: Level, folder: Path, on_day: Callable[[], None] = lambda: None) -> None:
+        self.plan, self.level, self._on_day = plan, level, on_day
         self.clock = VirtualClock(plan.begins)
         self.true = TrueClock(self.clock)
         self.sim = Simulator(self.true, _profile(plan), seed=plan.seed, options=Options(**plan.options))
         self.symbols = ("NVDA", *WATCH)
         self.settings = _settings(plan, folder)
         self.tally = Tally()
-        self.disk = SoakDisk()
+        self.disk = SoakDisk(self._disk_full)
         self.oracle = Oracle(self.sim)
         self.journal = Journal(self.settings.database_file)
         self.border = Border(self)
         self.canaries = Canaries()
         self.armed: list[acts.Arming] = []
+        self.sources: dict[str, str | None] = {}  # of the last quotes
         self.twin, self.races = "", False  # what the owner and the exchange do at the next order or cancellation
         self.laid: list[tuple[str, Fault]] = []
-        self.loud: dict[str, tuple[int, int]] = {}
+        self.loudness = Loudness(self)
+        self.owner = Owner(self)
         self.before_restart: list[Callable[[], None]] = []
         self.stop = threading.Event()
         self.daemon: TradingScheduler  # made before anything asks, and its pace with it
         self.pace: Pace
-        self.suspended_at = self.stepped_at = self.restarted_at = self.healed_at = self.halted_at = self.died_at = float("-inf")
+        self.suspended_at = self.stepped_at = self.restarted_at = self.died_at = float("-inf")
+        self.healed_at = self.halted_at = self.day_off_at = float("-inf")
         self._books = BooksChecker(self)
         self._checked_commits = -1
         self._sessions = sessions_of(plan)
         self._rng = Random(f"{plan.seed}:restarts")
         self._hash = hashlib.sha256()
-        self._ended = self._adopts = False
-        self._adopted_shares: Counter[str] = Counter()
+        self._ended = False
         for secret in (self.settings.kis_app_key, self.settings.kis_app_secret):
             self.canaries.add(secret)
 
@@ -113,7 +114,7 @@ class World:
 
     def run(self) -> Result:
         """From the first instant to the last, or to the first violation."""
-        self.write_stocks()
+        self.owner.write_stocks()
         self._book_events()
         redactor = Redactor([self.settings.kis_app_key, self.settings.kis_app_secret, self.settings.cano])
         violation = None
@@ -124,32 +125,35 @@ class World:
         except Broken as broken:
             violation = broken.violation
         self._finish()
-        return Result(self.plan, self.level, violation, self.tally, self._digest())
+        leaked = self._hash_database()
+        if leaked and violation is None:
+            violation = Violation("A17", "a secret stands in the database", self.clock.monotonic())
+        return Result(self.plan, self.level, violation, self.tally, self._hash.hexdigest()[:16])
 
     def _live(self, redactor: Redactor) -> None:
         """One life of the process, to its end or its death."""
         self.stop = threading.Event()
         try:
             self._wake(redactor)
-            if self._adopts:
-                self._adopt()
+            if self.owner.adopts:
+                self.owner.adopt()
             else:
                 self.daemon.run()
             self.daemon.close()
         except Crash as crash:
             self.died_at = self.clock.monotonic()
+            self.border.tokens.process_died()
             self.note_event(f"crash {crash}")
             self.tally.kills["커밋"] += str(crash).endswith("commit")
             self.tally.sometimes["kill 커밋"] += str(crash).endswith("commit")
         except SettingsError as exc:
-            self._owner_mends_settings(str(exc))
+            self.owner.mends_settings(str(exc))
         self._bury()
 
-    def _owner_mends_settings(self, text: str) -> None:
-        """Exit status 2: nobody restarts it but the owner, who mends what the message names."""
-        if self.settings.stocks_file.name not in text:
-            self.broken("P01", f"the daemon does not start: {text}")
-        self.write_stocks()
+    def _disk_full(self, name: str) -> None:
+        """A file has taken no write: the owner must be told."""
+        kinds = {self.settings.database_file.name: "ledger_full", self.settings.token_file.name: "token_disk_full"}
+        self.loudness.strike(kinds.get(name, "status_disk_full"))
 
     def _wake(self, redactor: Redactor) -> None:
         sessions: dict[str, Any] = {"kis_session": self._session, "yahoo_session": self._requests_session}
@@ -203,23 +207,27 @@ class World:
         self.tally.disk_bytes = sum(f.stat().st_size for f in files if f.is_file())
         self.tally.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    def _digest(self) -> str:
-        with contextlib.suppress(Exception):
-            import sqlite3
-
-            with contextlib.closing(sqlite3.connect(self.settings.database_file)) as db:
-                for line in db.iterdump():
-                    self._hash.update(line.encode())
-        return self._hash.hexdigest()[:16]
+    def _hash_database(self) -> bool:
+        """Make the database part of the run's identity; whether a secret stands in it."""
+        leaked = False
+        database = contextlib.closing(sqlite3.connect(self.settings.database_file))
+        with contextlib.suppress(sqlite3.Error), database as db:  # garbage, where a plan wants it so
+            for line in db.iterdump():
+                leaked = leaked or self.is_secret(line)
+                self._hash.update(line.encode())
+        return leaked
 
     # the timetable of the world
 
     def _book_events(self) -> None:
         self._book(self.plan.days * 86_400.0, self._end)
+        for day in range(1, self.plan.days + 1):
+            self._book(day * 86_400.0 - 1, self._on_day)
         start = self.plan.begins.timestamp()
         for session in self._sessions:
             self._book(session.closes - HEALING - start, self._heal)
             self._book(session.closes - MARK - start, lambda session=session: self._mark(session))  # type: ignore[misc]
+            self._book(session.closes - LAST_LOOK - start, lambda session=session: self._close(session))  # type: ignore[misc]
         for event in self.plan.events:
             self._book(event.at, lambda event=event: acts.perform(self, event))  # type: ignore[misc]
         self.tally.sometimes.update(special_dates(self.plan))
@@ -241,51 +249,21 @@ class World:
         acts.heal(self)
         self.check_books()
         for later in (0.0, 600.0, 1200.0):
-            self.owner_mends_after(later)
+            self.owner.mends_after(later)
 
     def _mark(self, session: Session) -> None:
         """Everything must have healed by now, unless the machine has slept through the healing."""
         late = self.true.now().timestamp() - (session.closes - MARK)
-        if late < MARK and self.suspended_at < self.healed_at and not self.stop.is_set():
+        healing = self.clock.monotonic() - self.healed_at
+        if late < MARK and healing >= LONG_ENOUGH and not self.stop.is_set():
             check_healed(self)
+        self.loudness.forget()
 
-    def _needs_owner(self) -> bool:
-        held = self.sim.account().holdings if self.oracle.ours() else {}
-        short = any(n > (held[s].quantity if s in held else 0) for s, n in self.expected_shares().items())
-        unclear = any(intent.state is State.AMBIGUOUS for intent in self.daemon.trader.live_intents())
-        return short or unclear or self.daemon.ledger.fault is not None
-
-    def owner_mends_after(self, seconds: float) -> None:
-        """The owner notices, stops the daemon, adopts and starts it again."""
-        self.after(seconds, self._owner_mends)
-
-    def _owner_mends(self) -> None:
-        if not self._needs_owner():
-            return
-        if self.daemon.tokens.state() not in USABLE:  # adopt could not read KIS either
-            self.owner_mends_after(300.0)
-            return
-        self._adopts = True
-        self.stop.set()
-
-    def _adopt(self) -> None:
-        """``python main.py adopt --yes``, with the shares that were the daemon's by the broker's books."""
-        broken = self.daemon.ledger.fault is not None
-        own = [symbol for symbol, shares in self.expected_shares().items() if shares > 0]
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                status = run_adopt(self.daemon, own=",".join(sorted(own)), sure=True)
-        except Stopping:  # Ctrl+C in the middle of it
-            return
-        self._adopts = False
-        if status == 0:
-            self.oracle.adopted(new_database=broken)
-            held = self.sim.account().holdings if self.sim.count("kis") else {}
-            self._adopted_shares = Counter({s: held[s].quantity for s in own if s in held})
-            self.tally.sometimes["adopt"] += 1
-            self.journal.close()
-        else:  # KIS could not be read: the owner tries again
-            self.owner_mends_after(600.0)
+    def _close(self, session: Session) -> None:
+        """Nothing of ours is left open; unless the machine has slept through that minute."""
+        late = self.true.now().timestamp() - session.closes
+        if late < 0 and self.suspended_at < self.healed_at and not self.stop.is_set():
+            check_closed(self)
 
     # what the daemon passes
 
@@ -321,15 +299,6 @@ class World:
         assert listing is not None
         return self.sim.market.price(listing, self.true.now().timestamp())
 
-    def expected_shares(self) -> Counter[str]:
-        """What counts as the daemon's own: what was adopted, and what its orders have brought since."""
-        return self.oracle.shares(self._adopted_shares)
-
-    @property
-    def clock_is_wrong(self) -> bool:
-        """Whether somebody has stepped the daemon's wall clock."""
-        return abs((self.true.now() - self.clock.now()).total_seconds()) > 1
-
     @property
     def database_trouble(self) -> bool:
         """Whether what the daemon knows may not be in its database."""
@@ -338,17 +307,18 @@ class World:
 
     def forgot_spacing(self, since: float) -> bool:
         """Whether the daemon cannot know when it last asked: it died since, and its clock or its disk was wrong."""
-        return self.restarted_at > since and (self.stepped_at > since - 7200 or self.database_trouble or self._adopts)
+        return self.restarted_at > since and (
+            self.stepped_at > since - 7200 or self.database_trouble or self.owner.adopts
+        )
 
     def suspend(self, seconds: float) -> None:
         """The machine sleeps."""
         self.clock.advance(seconds)
         self.suspended_at = self.clock.monotonic()
 
-    def write_stocks(self) -> None:
-        """The owner's list, whole."""
-        listed = {"filter_stocks": {"NVDA": True}, "watch_list": list(WATCH), "exchanges": {}}
-        self.settings.stocks_file.write_text(json.dumps(listed), "utf-8")
+    def is_secret(self, text: str) -> bool:
+        """Whether a key, a token or the account stands in a text (A17)."""
+        return self.canaries.in_text(text) or self.settings.cano in text
 
     def check_books(self) -> None:
         """Hold the journal against the broker, if anything was written since the last time."""
@@ -374,16 +344,6 @@ class World:
     def note_line(self, line: str) -> None:
         """A finished line of the log; where its folder lies is no part of the run."""
         self._hash.update(line.replace(str(self.settings.data_dir), "").encode() + b"\n")
-
-    def expect_warning(self, kind: str) -> None:
-        """A fault has struck that the log must show."""
-        fired, said = self.loud.get(kind, (0, 0))
-        self.loud[kind] = (fired + 1, said)
-
-    def heard_warning(self) -> None:
-        """A line at WARNING or above."""
-        for kind, (fired, said) in self.loud.items():
-            self.loud[kind] = (fired, said + 1)
 
     def _count_faults(self) -> None:
         for kind, fault in self.laid:
@@ -434,7 +394,7 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_plan(plan: Plan, level: Level = "core") -> Result:
-    """Run a plan in a folder of its own."""
+def run_plan(plan: Plan, level: Level = "core", on_day: Callable[[], None] = lambda: None) -> Result:
+    """Run a plan in a folder of its own. ``on_day`` is called at the end of each virtual day."""
     with scratch_folder() as folder:
-        return World(plan, level, folder).run()
+        return World(plan, level, folder, on_day).run()

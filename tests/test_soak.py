@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,13 @@ from simulator import Fault, Request, Simulator
 from simulator.direct import DirectSession
 from simulator.inprocess import InProcessAdapter
 from soak.drawing import HEALING, draw, sessions_of
-from soak.kinds import KINDS, RECIPES
-from soak.mutants import MUTANTS
+from soak.kinds import KINDS, POINTS, RECIPES
+from soak.mutants import MUTANTS, planted
 from soak.plan import Event, Plan, from_json, read_plan, to_json
 from soak.runner import Job, perform
 from soak.shrink import Shrinker
 from soak.tally import SOMETIMES, Tally
+from soak.world import World, scratch_folder
 
 ROOT = Path(__file__).parents[1]
 KEPT = Path(__file__).parent / "mutants"
@@ -95,6 +98,19 @@ def test_a_shrunk_plan_is_simpler_where_that_still_breaks():
     assert event.at == 3600.0
 
 
+def test_a_long_plan_shrinks_to_the_days_before_its_violation():
+    day = 86_400.0
+    plan = replace(draw(0, 2, "none"), days=40, start="2027-01-01")
+    plan = replace(plan, events=tuple(Event(n * day + 100.0, "kill_now") for n in range(40)))
+
+    def breaks(plan: Plan) -> bool:  # what happens on 25 January, after a cause on the 24th
+        noons = {(plan.begins + timedelta(seconds=event.at)).date().isoformat() for event in plan.events}
+        return {"2027-01-24", "2027-01-25"} <= noons and plan.ends.date().isoformat() > "2027-01-25"
+
+    small = Shrinker(breaks).shrink(plan, 24 * day + 200.0)
+    assert (small.start, small.days, len(small.events)) == ("2027-01-24", 2, 2)
+
+
 # the short cut past requests
 
 FAULTS = [None, "refused", "dns", "unreachable", "reset", "closed", "hang", "half", "stall", "drip", "html502", "empty"]
@@ -158,6 +174,49 @@ def test_a_quiet_day_has_no_failed_quote_and_one_token():
     assert result.tally.issuances == {"new": 2}, "one at the start, one in the last ten minutes of its day"
     assert result.tally.quotes["없음"] == result.tally.quotes["yfinance"] == 0
     assert result.tally.checks["F"] == 1
+
+
+EAGER = {
+    "strategy": "soak.eager:Eager",
+    "buy_interval_minutes": 45.0,
+    "sell_interval_minutes": 30.0,
+    "max_buy_orders_per_day": 0,
+    "max_buy_usd_per_day": 0,
+    "daily_loss_limit_pct": 0,
+}
+QUIET = replace(draw(0, 1, "none", "2027-02-02"), settings=EAGER)
+OPENS = 11.5 * 3600  # seconds after noon in Seoul
+
+
+def orders_of(*kills, mutant=None):
+    """Purchases and sales that the broker accepted in a night with these events."""
+    seen = Counter()
+    with planted(mutant), scratch_folder() as folder:
+        world = World(replace(QUIET, events=kills), "core", folder)
+        assert world.run().violation is None or mutant
+        seen.update(order.side for order in world.oracle.orders())
+    return seen
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return orders_of()
+
+
+KILLS = [
+    *[Event(OPENS + minutes * 60.0, "kill_now") for minutes in (1, 7, 44, 46, 100, 200)],
+    *[Event(OPENS - 60, "kill", {"point": point, "nth": 1}) for point in POINTS if "issue" not in point],
+]
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: f"{kill.kind}-{kill.args.get('point', round(kill.at))}")
+def test_A22_a_night_with_a_kill_has_no_order_more_than_the_same_without(undisturbed, kill):
+    assert undisturbed["buy"] > 10
+    assert orders_of(kill) <= undisturbed
+
+
+def test_A22_a_daemon_that_forgets_its_last_pass_has_more(undisturbed):
+    assert orders_of(Event(OPENS + 7 * 60.0, "kill_now"), mutant="M17")["buy"] > undisturbed["buy"]
 
 
 def test_the_http_level_goes_through_requests_and_yfinance():
