@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 ASK_AGAIN = 600.0  # seconds before a symbol that no exchange knew is looked for once more
 DOUBT = 1800.0  # seconds without a price, after which what was learnt may be wrong: companies change their exchange
+DOUBT_PAUSE = 30.0  # seconds between two of them: where KIS has no price for anything, a scan must not take three times
 
 
 class ExchangeBook:
@@ -24,6 +25,7 @@ class ExchangeBook:
         self._learnt = ledger.exchanges()
         self._unknown_since: dict[str, float] = {}
         self._blank_since: dict[str, float] = {}
+        self._doubted_at = float("-inf")
 
     def exchange_of(self, symbol: str) -> str | None:
         """The exchange, or None when it has to be asked for."""
@@ -56,8 +58,12 @@ class ExchangeBook:
         asked. What the owner wrote is never doubted."""
         if symbol in self._configured():
             return False
-        since = self._blank_since.setdefault(symbol, self._clock.monotonic())
-        return self._clock.monotonic() - since >= DOUBT and self.may_look_for(symbol)
+        now = self._clock.monotonic()
+        lasts = now - self._blank_since.setdefault(symbol, now) >= DOUBT
+        if not lasts or not self.may_look_for(symbol) or now - self._doubted_at < DOUBT_PAUSE:
+            return False
+        self._doubted_at = now
+        return True
 
     def not_found(self, symbol: str) -> None:
         """No exchange knows the symbol."""

@@ -149,6 +149,7 @@ class OrderDesk:
             return sent[-1]
 
     def _check(self, ticket: Ticket, listed: OrderList) -> None:
+        self._check_time(ticket)
         if ticket.symbol in self.busy():
             raise OrderNotPossible("끝나지 않은 주문이 있음")
         if self._clock.monotonic() - listed.at > LIST_AGE:
@@ -262,8 +263,9 @@ class OrderDesk:
     def _follow_the_clock(self) -> None:
         """After a step of the wall clock what was noted by it moves along: an order hidden for a minute must not look
         as if three reads had missed it over an hour."""
+        begun = self._clock.monotonic()
         moved = self._offset() - self._clock_offset
-        if abs(moved) <= STEP:
+        if abs(moved) <= STEP or self._clock.monotonic() - begun > STEP:  # asleep between two looks at the clocks
             return
         self._clock_offset += moved
         for intent in self.live:

@@ -242,9 +242,9 @@ def _count(row: Mapping[str, Any], name: str) -> int:
 
 
 def _is_padding(row: Mapping[str, Any], *names: str) -> bool:
-    """Whether KIS has only filled up the list: a row of texts that names nothing. A garbled one may name something."""
-    texts = all(value is None or isinstance(value, str) for value in row.values())
-    return texts and not any(_text(row, name) for name in names)
+    """Whether KIS has only filled up the list: a plain row that names nothing. A garbled one may name something."""
+    plain = all(isinstance(value, str | int | None) and not isinstance(value, bool) for value in row.values())
+    return plain and not any(_text(row, name) for name in names)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

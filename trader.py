@@ -22,7 +22,7 @@ from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from morning.diary import Diary
-from order_desk import LIST_AGE, OrderDesk, OrderNotPossible, Ticket
+from order_desk import OrderDesk, OrderNotPossible, Ticket
 from portfolio import Cash, Position, Side, value_of
 from quotes import Quote
 from stocks import Watchlist, WatchlistFile
@@ -31,6 +31,7 @@ from strategy import FEE_MARGIN, WHOLE_PASS, BuyView, Holding, OrderWish, Plan, 
 logger = logging.getLogger(__name__)
 
 QUOTE_AGE = 60.0  # seconds; an older price opens and closes nothing
+SAME_MOMENT = 10.0  # seconds in which what was read for a sale serves a purchase too
 RETRY = 60.0  # seconds until a pass that could not read comes again
 COOL_DOWN = 15 * 60.0  # seconds after a refusal in which the same is not sent again
 FARTHEST_LIMIT = Decimal("0.03")  # of the price; whatever strategy asked for it
@@ -213,7 +214,7 @@ class Trader:
 
     def _look(self, session: Session) -> Picture:
         """Complete reads of orders and positions; what they settle is settled first. Raises KISError."""
-        if self._picture is not None and self._clock.monotonic() - self._picture.orders.at <= LIST_AGE / 2:
+        if self._picture is not None and self._clock.monotonic() - self._picture.orders.at <= SAME_MOMENT:
             return self._picture
         self.balance_wanted = True
         orders = self._desk.look(session.date)

@@ -138,7 +138,12 @@ def check_exposure(world: World) -> None:
 
 
 def _check_pace(world: World, ours: list[Order], interval: float) -> None:
-    """A restart inside the buy interval does not buy again: there are at most three purchases to each pass."""
+    """A restart inside the buy interval does not buy again: there are at most three purchases to each pass.
+
+    After a restart the daemon can only count by the wall clock, and after a step by a wrong one.
+    """
+    if world.restarted_at > world.stepped_at > world.clock.monotonic() - DAY:
+        return
     placed = sorted(order.placed for order in ours)
     for first, fourth in zip(placed, placed[3:], strict=False):
         if fourth - first < interval - 120:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from soak.world import World
 
 UNSEEN = 15.0  # seconds; the loop looks at the clocks every ten
+FOLDED = 600.0  # seconds (design "Log lines")
 LINES = 5000  # warnings kept; a window between two healings has far fewer
 
 
@@ -25,14 +26,15 @@ class Words:
 
     pattern: str
     strikes: int = 1
+    folded: float = 0.0  # seconds for which the same line is not said again
     survives: bool = False  # it is said by the next life where this one ended before it could
 
 
 _ORDER = Words(r"\[ORDER\] .*(결과 불명|보내지 못함|거부)", survives=True)
-_QUOTE = Words(r"\[FALLBACK\]|\[FAIL\]", 10)
-_LIST = Words(r"주문내역을 읽지 못함|\] 건너뜀|취소 응답|\[REPORT\]", 10)
-_KIS = Words(rf"{_QUOTE.pattern}|{_LIST.pattern}", 10)
-_TOKEN = Words(r"\[AUTO_RECOVER\]|\[TOKEN_CHECK\]|api_token\.json|토큰")
+_QUOTE = Words(r"\[FALLBACK\]|\[FAIL\]", 10, folded=FOLDED)
+_LIST = Words(r"주문내역을 읽지 못함|\] 건너뜀: (?!마감|HALT|하루)|취소 응답|\[REPORT\]", 10)
+_KIS = Words(rf"{_QUOTE.pattern}|{_LIST.pattern}", 10, folded=FOLDED)
+_TOKEN = Words(r"\[AUTO_RECOVER\]|\[TOKEN_CHECK\]|api_token\.json")
 _ISSUE = Words(r"자동 복구 실패|토큰 재발급 실패", 2)  # one may have met another program of the owner
 _DISK = Words(r"저장 실패|쓸 수 없|쓰지 못함|데이터베이스")
 _CLOCK = Words(r"시계가")
@@ -73,8 +75,9 @@ class Loudness:
         self._heard: deque[tuple[float, str]] = deque(maxlen=LINES)
 
     def strike(self, kind: str) -> None:
-        """Something has been done to the daemon that it must tell; the first of a kind is enough."""
-        self._struck.setdefault(kind, self._world.clock.monotonic())
+        """Something has been done to the daemon that it must tell; the first of a kind in a life is enough."""
+        if self._struck.get(kind, float("-inf")) <= self._world.restarted_at:
+            self._struck[kind] = self._world.clock.monotonic()
 
     def undone(self, kind: str) -> None:
         """It is as before, and so soon that nobody can have seen it."""
@@ -97,7 +100,7 @@ class Loudness:
             if words is None or times < words.strikes or (self._world.restarted_at >= at and not words.survives):
                 continue
             self._world.tally.checks[f"F6 {kind}"] += 1
-            if not self._was_said(words.pattern, at):
+            if not self._was_said(words.pattern, at - words.folded):
                 self._world.broken("F6", f"«{kind}» struck {times} times and nothing in the log says so")
 
     def forget(self) -> None:
