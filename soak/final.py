@@ -18,6 +18,8 @@ THREADS = 6  # besides the simulator's (A19)
 
 def check_healed(world: World) -> None:
     """Raise Broken for the first thing that has not healed."""
+    if world.daemon.ledger.fault:
+        world.broken("F4", f"the books are still out of order: {world.daemon.ledger.fault}")
     world.check_books()
     _orders(world)
     _fills(world)
@@ -28,6 +30,8 @@ def check_healed(world: World) -> None:
 
 def check_closed(world: World) -> None:
     """Seconds before the close: what is still open has been cancelled, or was filled, or KIS was told so."""
+    if world.daemon.ledger.fault:
+        return  # told of by F4
     told = {entry.number for entry in world.journal.entries("cancels > 0")}
     left = [order for order in world.oracle.ours() if order.rest and order.number not in told]
     if left:
