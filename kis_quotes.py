@@ -20,7 +20,7 @@ def parse_quote(body: Mapping[str, Any], symbol: str, exchange: str, at: datetim
     body of another shape.
     """
     output = body.get("output")
-    if not isinstance(output, dict) or not isinstance(output.get("rsym"), str | None):  # each of its fields is a text
+    if not isinstance(output, dict):
         raise NoAnswer("응답 형식 오류 (output)", status=200)
     return _quote(output, symbol, exchange, at)
 

@@ -211,15 +211,6 @@ def test_what_the_owner_wrote_is_never_doubted(house):
     assert house.sim.count("price") == 40
 
 
-def test_numbers_where_kis_has_texts_teach_no_exchange(house):
-    house.started()
-    house.sim.faults.add(fault := Fault("wrong_types", "price"))
-    assert house.api.get_quote("IONQ").source == "yfinance"
-    house.sim.faults.remove(fault)
-    house.pass_seconds(661)
-    assert house.api.get_quote("IONQ").exchange == "뉴욕"
-
-
 def test_an_unknown_symbol_is_looked_for_now_and_then_only(house):
     house.started()
     for _ in range(5):
