@@ -12,6 +12,7 @@ import pytest
 from test_daemon import MAIN, wait_until
 from test_orders import (  # noqa: F401 - a fixture
     Killed,
+    buy_and_sell,
     check_books,
     follow,
     intents,
@@ -48,15 +49,10 @@ class Dying:
         return done
 
 
-def buy_and_sell(house):
-    """A purchase, its fill, a rise of the price, the sale and its fill."""
+def a_night(house):
+    """Quotes, a purchase and a sale."""
     house.daemon.watch()
-    trade(house)
-    follow(house, 1)
-    house.sim.pin("SOUN", "9.50")
-    house.pass_seconds(1800)
-    trade(house)
-    follow(house, 1)
+    buy_and_sell(house)
 
 
 COMMITS = 15  # of all that
@@ -70,7 +66,7 @@ def dying(shop, number, *, after):  # noqa: F811
 
 def test_P09_the_commits_below_are_all_there_are(shop):  # noqa: F811
     house = dying(shop, 1_000_000, after=False)  # never
-    buy_and_sell(house)
+    a_night(house)
     assert house.daemon.ledger._db.commits == COMMITS
 
 
@@ -79,7 +75,7 @@ def test_P09_the_commits_below_are_all_there_are(shop):  # noqa: F811
 def test_P09_a_kill_at_any_commit_loses_nothing_and_does_nothing_twice(shop, number, after):  # noqa: F811
     house = dying(shop, number, after=after)
     with pytest.raises(Killed):
-        buy_and_sell(house)
+        a_night(house)
 
     house.restart()
     follow(house, 8)
@@ -101,7 +97,7 @@ def test_P09_a_kill_at_any_commit_loses_nothing_and_does_nothing_twice(shop, num
 def page_by_page(shop, tmp_path):  # noqa: F811
     """A database with an order in it, its copy, and the number of its pages."""
     house = shop(only("SOUN")).started()
-    buy_and_sell(house)
+    a_night(house)
     mark, path = house.settings.account_mark, house.settings.database_file
     house.close()
     copy = tmp_path / "copy.db"

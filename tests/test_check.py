@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from test_daemon import ended, start, wait_until  # noqa: F401 - a fixture
-from test_orders import follow, intents, only, shop, trade  # noqa: F401 - a fixture
+from test_orders import beside_a_twin, follow, intents, only, shop, trade  # noqa: F401 - a fixture
 from test_timetable import quiet, run_daemon, when  # noqa: F401 - fixtures
 
 from clock import KST, VirtualClock
@@ -19,7 +19,6 @@ from health import probes
 from health.check import run_check
 from health.probes import Result
 from instance_lock import InstanceLock, holder
-from intents import State
 from market_hours import MarketHours, NyseCalendar
 from process import lock_file
 from simulator import Fault, Options
@@ -315,12 +314,7 @@ def test_an_order_of_the_owners_own_is_named_and_left_alone(house, check):
 
 
 def test_an_order_that_nobody_can_tell_apart_fails(shop, check):  # noqa: F811
-    house = shop(only("SOUN"), options=Options(matching=False)).started()
-    house.sim.faults.add(Fault("lost_answer", "order", times=1))
-    trade(house)
-    house.sim.place_foreign_order("SOUN", "buy", 100, "9.00", channel="OpenAPI")
-    follow(house, 2)
-    assert [intent.state for intent in intents(house)] == [State.AMBIGUOUS]
+    house = beside_a_twin(shop)
     house.close()
     status, found = check(house)
     assert (status, found["주문"]["result"], found["주문"]["todo"]) == (1, "FAIL", "python main.py adopt")

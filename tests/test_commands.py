@@ -7,11 +7,21 @@ import sqlite3
 
 import pytest
 from test_daemon import ended, start  # noqa: F401 - a fixture
-from test_orders import check_books, follow, intents, only, orders, shop, trade  # noqa: F401 - a fixture
+from test_orders import (  # noqa: F401 - a fixture
+    beside_a_twin,
+    buy_and_sell,
+    check_books,
+    follow,
+    intents,
+    only,
+    orders,
+    shop,
+    trade,
+)
 
 from adopt import run_adopt
 from intents import State
-from simulator import Fault, Options
+from simulator import Fault
 from trades import BOM, HEADINGS, as_csv, as_table, display_width, trade_rows
 
 
@@ -19,12 +29,7 @@ from trades import BOM, HEADINGS, as_csv, as_table, display_width, trade_rows
 def traded(shop):  # noqa: F811
     """A house that has bought and sold SOUN once."""
     house = shop(only("SOUN")).started()
-    trade(house)
-    follow(house, 1)
-    house.sim.pin("SOUN", "9.50")
-    house.pass_seconds(1800)
-    trade(house)
-    follow(house, 1)
+    buy_and_sell(house)
     return house
 
 
@@ -72,13 +77,7 @@ def answer(monkeypatch, text):
 
 @pytest.fixture
 def ambiguous(shop):  # noqa: F811
-    house = shop(only("SOUN"), options=Options(matching=False)).started()
-    house.sim.faults.add(Fault("lost_answer", "order", times=1))
-    trade(house)
-    house.sim.place_foreign_order("SOUN", "buy", 100, "9.00", channel="OpenAPI")
-    follow(house, 2)
-    assert [intent.state for intent in intents(house)] == [State.AMBIGUOUS]
-    return house
+    return beside_a_twin(shop)
 
 
 def test_adopt_asks_and_a_no_changes_nothing(ambiguous, monkeypatch, capsys):

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 import pytest
+from test_intents import INTENT
 
 from errors import KISRefusal
-from intents import Intent, State, after_refusal
+from intents import State, after_refusal
 from kis_codes import KEY_CODES, LIMIT_CODES, TOKEN_CODES
 from kis_help import explain, known_codes
-from portfolio import Side
 from simulator.codes import TEXTS
-
-SENT = Intent(
-    id=1,
-    session="2026-11-23",
-    closes_at=0.0,
-    symbol="SOUN",
-    exchange="나스닥",
-    side=Side.BUY,
-    quantity=1,
-    limit="10.00",
-    reason="",
-    state=State.SENT,
-    created_at=0.0,
-    fill_price=Decimal(0),
-)
 
 
 @pytest.mark.parametrize("code", sorted({*TEXTS, *TOKEN_CODES, *LIMIT_CODES, *KEY_CODES}))
@@ -41,7 +25,7 @@ def test_every_code_we_know_of_is_explained(code):
 @pytest.mark.parametrize("code", known_codes())
 def test_what_is_said_of_an_order_is_what_becomes_of_it(code):
     said = explain(code).done
-    state = after_refusal(SENT, KISRefusal(code, ""), 0.0).state
+    state = after_refusal(INTENT, KISRefusal(code, ""), 0.0).state
 
     if "접수되지 않은 것으로" in said:
         assert state is State.REFUSED

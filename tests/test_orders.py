@@ -69,6 +69,27 @@ def follow(house, minutes, step=30):
         house.daemon.trader.follow_orders()
 
 
+def buy_and_sell(house):
+    """A purchase of SOUN, its fill, a rise of the price, the sale and its fill."""
+    trade(house)
+    follow(house, 1)
+    house.sim.pin("SOUN", "9.50")
+    house.pass_seconds(1800)
+    trade(house)
+    follow(house, 1)
+
+
+def beside_a_twin(shop):
+    """A house whose order got no answer while another program sent the very same: nobody can tell them apart."""
+    house = shop(only("SOUN"), options=Options(matching=False)).started()
+    house.sim.faults.add(Fault("lost_answer", "order", times=1))
+    trade(house)
+    house.sim.place_foreign_order("SOUN", "buy", 100, "9.00", channel="OpenAPI")
+    follow(house, 2)
+    assert [intent.state for intent in intents(house)] == [State.AMBIGUOUS]
+    return house
+
+
 def intents(house):
     return house.daemon.ledger.intents()
 
@@ -614,12 +635,7 @@ def test_B21_the_owners_own_orders_are_seen_and_left_alone(shop):
 
 
 def test_B21_an_unknown_order_that_could_be_the_owners_is_not_guessed(shop, log):
-    house = shop(only("SOUN"), options=Options(matching=False)).started()
-    house.sim.faults.add(Fault("lost_answer", "order", times=1))
-    trade(house)
-    house.sim.place_foreign_order("SOUN", "buy", 100, "9.00", channel="OpenAPI")
-    follow(house, 2)
-    assert [intent.state for intent in intents(house)] == [State.AMBIGUOUS]
+    house = beside_a_twin(shop)
     house.pass_seconds(3600)
     trade(house)
     assert len(orders(house)) == 1

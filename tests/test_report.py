@@ -467,21 +467,23 @@ def test_the_daemon_reports_a_few_minutes_after_the_close_and_once(nightly, log)
     assert (house.settings.report_dir / "2026-11-23.html").stat().st_mode & 0o077 == 0
 
 
-def test_a_daemon_that_was_off_at_the_close_reports_when_it_comes_back(nightly, log):
+def off_at_the_close(nightly, hours):
+    """A house that ended ten minutes before the close and came back so many hours later."""
     house = nightly()
     run_until(house, CLOSE - timedelta(minutes=10))
     house.restart()
-    house.clock.advance(2 * 3600)
-    run_until(house, CLOSE + timedelta(hours=2, minutes=5))
+    house.clock.advance(hours * 3600)
+    run_until(house, CLOSE + timedelta(hours=hours, minutes=5))
+    return house
+
+
+def test_a_daemon_that_was_off_at_the_close_reports_when_it_comes_back(nightly, log):
+    off_at_the_close(nightly, hours=2)
     assert len(log("[REPORT] 11-23(월) 밤")) == 1
 
 
 def test_of_a_close_long_ago_only_the_books_know(nightly, log):
-    house = nightly()
-    run_until(house, CLOSE - timedelta(minutes=10))
-    house.restart()
-    house.clock.advance(13 * 3600)
-    run_until(house, CLOSE + timedelta(hours=13, minutes=5))
+    house = off_at_the_close(nightly, hours=13)
     assert "보유 1종목" in log("[REPORT] 11-23(월) 밤")[0]
     assert "장부에 있는 것만" in (house.settings.report_dir / "2026-11-23.html").read_text("utf-8")
 
