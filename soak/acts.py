@@ -68,8 +68,7 @@ def _lay_fault(world: World, event: Event) -> None:
     until = None if lasts is None else world.true.now() + timedelta(seconds=lasts)
     fault = Fault(**event.args["fault"], until=until)
     world.sim.faults.add(fault)
-    world.laid.append((event.kind, fault))
-    world.loudness.lay(event.kind, fault)
+    world.laid.append((event.kind, fault, world.clock.monotonic()))
 
 
 def _later(world: World, seconds: float, action: Callable[[], object]) -> None:

@@ -114,7 +114,7 @@ class BooksChecker:
         """Whether an unknown outcome has just ended in which faults of two kinds have struck."""
         key = (self._world.oracle.generation, entry.id)
         fired = Counter[str]()
-        for kind, fault in self._world.laid:
+        for kind, fault, _ in self._world.laid:
             fired[kind] += fault.fired
         if now == "unknown":
             self._fired_before[key] = fired

@@ -7,6 +7,7 @@ eyes.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import deque
 from contextlib import suppress
@@ -81,6 +82,8 @@ class Border:
             world.oracle.note_accepted(key)
             self._twin(request)
         self._note(name, asked.symbols, request, response, now)
+        if key and not _is_accepted(response):
+            world.loudness.order_spoilt()
         if name in LISTS:
             self._whole[name] = _is_the_end(response)
         return response
@@ -232,6 +235,11 @@ class Border:
             listing = find_listing(symbol)
             if listing is not None and f'"{self._world.sim.market.price(listing, at)}"'.encode() in body:
                 self.priced.setdefault(symbol, deque(maxlen=5)).append((now, at))
+
+
+def _is_accepted(response: Response) -> bool:
+    """Whether the answer to an order arrives whole and names its number; a drip may, if it is quick."""
+    return response.wire in (None, "drip") and re.search(rb'"ODNO":"0*[1-9]', response.body) is not None
 
 
 def _is_the_end(response: Response) -> bool:

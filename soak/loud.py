@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 UNSEEN = 15.0  # seconds; the loop looks at the clocks every ten
 FOLDED = 600.0  # seconds (design "Log lines")
+IN_BETWEEN = 15.0  # seconds
 LINES = 5000  # warnings kept; a window between two healings has far fewer
 
 
@@ -30,7 +31,7 @@ class Words:
     survives: bool = False  # it is said by the next life where this one ended before it could
 
 
-_ORDER = Words(r"\[ORDER\] .*(결과 불명|보내지 못함|거부)", survives=True)
+_ORDER = Words(r"\[ORDER\] .*(결과 불명|보내지 못함|거부|가릴 수 없음|응답을 기록하기 전)")
 _QUOTE = Words(r"\[FALLBACK\]|\[FAIL\]", 10, folded=FOLDED)
 _LIST = Words(r"주문내역을 읽지 못함|\] 건너뜀: (?!마감|HALT|하루)|취소 응답|\[REPORT\]", 10)
 _KIS = Words(rf"{_QUOTE.pattern}|{_LIST.pattern}", 10, folded=FOLDED)
@@ -52,10 +53,7 @@ LOUD: dict[str, Words] = {
     "token_disk_full": _DISK,
     "status_disk_full": _DISK,
     # the broker's faults
-    **dict.fromkeys(("order_refused", "order_dns", "order_unreachable", "order_hang"), _ORDER),
-    **dict.fromkeys(("order_reset", "order_lost", "order_closed", "order_half", "order_502", "order_empty"), _ORDER),
-    **dict.fromkeys(("order_cut", "order_shape", "order_limit", "order_unlisted", "order_no_number"), _ORDER),
-    **dict.fromkeys(("order_denied", "order_token"), _ORDER),
+    **dict.fromkeys(("order_refused", "order_dns", "order_unreachable"), _ORDER),
     **dict.fromkeys(("cancel_lost", "cancel_refused"), Words(r"취소 응답")),
     **dict.fromkeys(("quotes_down", "quotes_torn", "quotes_drip", "quotes_shape", "quotes_bad"), _QUOTE),
     **dict.fromkeys(("quotes_blank", "quotes_error"), _QUOTE),
@@ -71,7 +69,8 @@ class Loudness:
     def __init__(self, world: World) -> None:
         self._world = world
         self._struck: dict[str, float] = {}
-        self._laid: list[tuple[str, Fault, float]] = []
+        self._fired: list[tuple[str, int, float]] = []  # faults of the broker: kind, strikes, since when
+        self._orders: list[float] = []  # when an answer to an order was not a good one
         self._heard: deque[tuple[float, str]] = deque(maxlen=LINES)
 
     def strike(self, kind: str) -> None:
@@ -84,9 +83,14 @@ class Loudness:
         if self._world.clock.monotonic() - self._struck.get(kind, float("-inf")) < UNSEEN:
             del self._struck[kind]
 
-    def lay(self, kind: str, fault: Fault) -> None:
-        """A fault waits for its calls."""
-        self._laid.append((kind, fault, self._world.clock.monotonic()))
+    def fired(self, kind: str, fault: Fault, since: float) -> None:
+        """A fault that has done all it will do; one that strikes by chance may have been mended by a retry."""
+        if fault.chance == 1.0:
+            self._fired.append((kind, fault.fired, since))
+
+    def order_spoilt(self) -> None:
+        """An order has left, and what came back says neither yes nor that it is on the books."""
+        self._orders.append(self._world.clock.monotonic())
 
     def hear(self, text: str) -> None:
         """A line at WARNING or above."""
@@ -94,19 +98,23 @@ class Loudness:
 
     def check(self) -> None:
         """Everything that has struck must have been said. Raises Broken."""
-        certain = [(kind, fault.fired, at) for kind, fault, at in self._laid if fault.chance == 1.0]
-        for kind, times, at in [*((kind, 1, at) for kind, at in self._struck.items()), *certain]:
+        for at in self._orders:
+            died = 0 <= self._world.died_at - at < IN_BETWEEN  # on disk, and the words never came out
+            if not died and not self._was_said(_ORDER.pattern, at):
+                self._world.broken("F6", "an order had no good answer and nothing in the log says so")
+        for kind, times, at in [*((kind, 1, at) for kind, at in self._struck.items()), *self._fired]:
             words = LOUD.get(kind)
             if words is None or times < words.strikes or (self._world.restarted_at >= at and not words.survives):
                 continue
-            self._world.tally.checks[f"F6 {kind}"] += 1
+            self._world.tally.checks["F6"] += 1
             if not self._was_said(words.pattern, at - words.folded):
                 self._world.broken("F6", f"«{kind}» struck {times} times and nothing in the log says so")
 
     def forget(self) -> None:
         """A new window begins."""
         self._struck.clear()
-        self._laid.clear()
+        self._fired.clear()
+        self._orders.clear()
         self._heard.clear()
 
     def _was_said(self, pattern: str, since: float) -> bool:

@@ -26,7 +26,7 @@ PAGE = {"real": 1.4, "paper": 2.5}  # seconds that each further page of a list t
 CHECK_GAP, REINIT_GAP = 45 * 60.0, 9 * 3600.0  # seconds (A13)
 FOLLOW_GAP = 45.0  # seconds between looks at an order that has not ended (A13)
 GRID_SLACK = 60.0  # seconds by which a periodic re-init may be off (A13)
-OFTEN = 2.0  # times as many looks at the prices as planned are too many (A13)
+FEW = 3  # looks at the prices beyond the planned ones, at the ends of an hour (A13)
 RETRY = 120.0  # seconds after the healing in which KIS is tried again
 LATE = 1.5  # a job may be late by half of its period
 HOUR = 3600.0
@@ -46,7 +46,7 @@ class Pace:
             now
         )
         self._watched_at = float("-inf")
-        self._watches = 0  # since the last look each hour
+        self._watches, self._token_calls = 0, world.tally.calls["token"]  # since the last look each hour
         self._pages = world.tally.pages
         self._watch_jobs()
 
@@ -103,10 +103,7 @@ class Pace:
         if min(now - self._made_at, awake) > REINIT_GAP:
             world.broken("A13", f"no re-init for {(now - self._made_at) / HOUR:.1f} h")
         self._check_grid(now)
-        most = OFTEN * HOUR / world.settings.watch_interval_seconds
-        if self._watches > most:
-            world.broken("A13", f"the prices were looked at {self._watches} times in an hour")
-        self._watches = 0
+        self._check_scans()
         self._check_files()
 
     def _check_grid(self, now: float) -> None:
@@ -116,6 +113,15 @@ class Pace:
         made = self._world.daemon.periodic_reinits
         if not self._world.plan.events and not fewest <= made <= most:
             self._world.broken("A13", f"{made} periodic re-inits in {(now - self._began_at) / HOUR:.1f} h")
+
+    def _check_scans(self) -> None:
+        """The prices are not looked at more often than planned, and once more after each try to get a token (A13)."""
+        world = self._world
+        tries = world.tally.calls["token"] - self._token_calls
+        most = HOUR / world.settings.watch_interval_seconds + tries + FEW
+        if self._watches > most:
+            world.broken("A13", f"the prices were looked at {self._watches} times in an hour")
+        self._watches, self._token_calls = 0, world.tally.calls["token"]
 
     def _check_files(self) -> None:
         """Sizes, and that no secret lies in what is written beside the log (A17, A18)."""

@@ -71,7 +71,7 @@ class TokenChecker:
                 world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
         if now - self._futile_at < HOUR - 1 and not self._unaware():
             world.broken("A7", f"another token {now - self._futile_at:.0f} s after one that did not help")
-        if self._reason() is None:
+        if not self._has_reason():
             world.broken("A7", f"a token {(now - self._given_at) / HOUR:.1f} h after the last one, for no reason")
         world.tally.checks["A7"] += 1
         self._attempt_at = now
@@ -86,16 +86,12 @@ class TokenChecker:
 
     # inside
 
-    def _reason(self) -> str | None:
-        """Why a token may be asked for at this instant."""
-        if self._ends is None:
-            return "first"
-        if self._newest in self._refused:
-            return "refused"
+    def _has_reason(self) -> bool:
+        """Whether a token may be asked for at this instant: there is none, or it is refused, ending or lost."""
+        if self._ends is None or self._newest in self._refused:
+            return True
         margin = timedelta(minutes=self._world.settings.token_renew_margin_minutes)
-        if self._world.clock.now() >= self._ends - margin:
-            return "ending"
-        return "lost" if self._is_lost() else None
+        return self._world.clock.now() >= self._ends - margin or self._is_lost()
 
     def _is_lost(self) -> bool:
         """The newest token, with its end, is not in the file, through no doing of the process that holds it."""

@@ -92,7 +92,7 @@ class World:
         self.armed: list[acts.Arming] = []
         self.sources: dict[str, str | None] = {}  # of the last quotes
         self.twin, self.races = "", False  # what the owner and the exchange do at the next order or cancellation
-        self.laid: list[tuple[str, Fault]] = []
+        self.laid: list[tuple[str, Fault, float]] = []  # since the last healing, and when
         self.loudness = Loudness(self)
         self.owner = Owner(self)
         self.before_restart: list[Callable[[], None]] = []
@@ -346,7 +346,8 @@ class World:
         self._hash.update(line.replace(str(self.settings.data_dir), "").encode() + b"\n")
 
     def _count_faults(self) -> None:
-        for kind, fault in self.laid:
+        for kind, fault, since in self.laid:
+            self.loudness.fired(kind, fault, since)
             self.tally.faults[f"{kind} (호출)"] += fault.fired
             if fault.where == "order" and fault.fired:
                 name = fault.code if fault.kind == "error" else fault.kind
