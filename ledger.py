@@ -65,7 +65,10 @@ class Ledger:
         disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
-        self.fill_changes = 0  # grows with each write that changes what ``fills`` gives
+        self.fill_changes = self.intent_changes = (
+            0  # grow with each write that changes what ``fills``, ``intents`` give
+        )
+        self._newest: tuple[int, Intent | None] | None = None  # of all intents, as of so many changes
         self._lock = threading.Lock()
         try:
             self._db = _open_to_read(path) if read_only else _open(path, disk)
@@ -126,6 +129,7 @@ class Ledger:
                 f"INSERT INTO intents ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
             )
             assert cursor.lastrowid is not None
+            self.intent_changes += 1
             return replace(intent, id=cursor.lastrowid)
 
     def save_intent(self, intent: Intent, now: float) -> None:
@@ -137,6 +141,7 @@ class Ledger:
                 f"UPDATE intents SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
                 [*row.values(), intent.id],
             )
+            self.intent_changes += 1
             more = intent.filled - before[0]
             if more > 0:
                 amount = intent.fill_price * intent.filled - Decimal(before[1]) * before[0]
@@ -159,9 +164,12 @@ class Ledger:
         return [_intent(row) for row in self.read(sql, tuple(values))]
 
     def last_intent(self) -> Intent | None:
-        """The newest of all intents."""
-        rows = self.read(f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents ORDER BY id DESC LIMIT 1")
-        return _intent(rows[0]) if rows else None
+        """The newest of all intents; read when one has changed, because status.json asks each minute."""
+        changes = self.intent_changes
+        if self._newest is None or self._newest[0] != changes:
+            rows = self.read(f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents ORDER BY id DESC LIMIT 1")
+            self._newest = changes, _intent(rows[0]) if rows else None
+        return self._newest[1]
 
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""

@@ -94,6 +94,7 @@ class OrderDesk:
         self._born: dict[int, float] = {}  # monotonic birth of intents of this process: deaf to steps of the clock
         self._live = {intent.id: intent for intent in ledger.intents(live=True)}
         self._unsaved: dict[int, Intent] = {}
+        self._ended: dict[str, dict[int, Intent]] = {}  # by session: of those that were looked at last
         self._settled_once = not self._live
         self._recover_from_restart()
 
@@ -279,7 +280,8 @@ class OrderDesk:
 
     def _settle(self, listed: OrderList, sessions: Collection[str]) -> None:
         now = self._now()
-        ended = [i for session in sessions for i in self._ledger.intents(session=session) if i.id not in self._live]
+        self._ended = {session: self._ended_in(session) for session in sessions}
+        ended = [intent for session in self._ended.values() for intent in session.values()]
         for intent in self.live:
             others = [other for other in (*ended, *self._live.values()) if other.id != intent.id]
             after = settle(intent, listed.rows, others, now, self._is_over(intent))
@@ -290,6 +292,14 @@ class OrderDesk:
             if after != intent and intent.state is not State.ADOPTED:  # what adopt has settled, the owner has judged
                 logger.warning("[ORDER] %s 끝난 뒤에 알려진 체결 %d주", _words(intent), after.filled - intent.filled)
                 self._note(after)
+
+    def _ended_in(self, session: str) -> dict[int, Intent]:
+        """What has ended in a session, by number. Read from the disk once, because nobody else writes it."""
+        if session in self._ended:
+            return self._ended[session]
+        written = {intent.id: intent for intent in self._ledger.intents(session=session)}
+        known = {**written, **{intent.id: intent for intent in self._unsaved.values() if intent.session == session}}
+        return {number: intent for number, intent in known.items() if not intent.live}
 
     def _is_over(self, intent: Intent) -> bool:
         """Whether its session has closed, by KIS's clock. Orders are sent a good while before a close: a clock that
@@ -349,6 +359,8 @@ class OrderDesk:
         else:
             self._live.pop(intent.id, None)
             self._born.pop(intent.id, None)
+            if intent.session in self._ended:
+                self._ended[intent.session][intent.id] = intent
         self._save(intent)
         _say(before, intent)
         return intent

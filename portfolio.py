@@ -235,7 +235,10 @@ def _amount(row: Mapping[str, Any], name: str) -> Decimal:
 
 def _count(row: Mapping[str, Any], name: str) -> int:
     """A number of whole shares in a row; a blank one is an error, because 0 would change the books."""
-    number = amount(row.get(name))
+    value = row.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdecimal():  # nearly always
+        return int(value)
+    number = amount(value)
     if number is None or number < 0 or number != number.to_integral_value():
         raise NoAnswer(f"응답 형식 오류 ({name})", status=200)
     return int(number)

@@ -17,7 +17,7 @@ from config import Settings
 from errors import BrokersNotMade, KISError, SettingsError, Stopping, TokenUnavailable, WrongKeys
 from files import Disk
 from health.night_watch import NightWatch
-from health.status import write_status
+from health.status import as_document, write_status
 from health.vitals import status_of
 from kis_api import KISAPIClient
 from ledger import Ledger
@@ -326,7 +326,7 @@ class TradingScheduler:
 
     def write_status(self, *, stopped: bool = False) -> None:
         """status.json, for whoever looks from outside."""
-        status = status_of(self, stopped=stopped)
+        status = as_document(status_of(self, stopped=stopped))
         self.night.say_overdue(status)
         try:
             write_status(self._status_file, status, self.disk)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property, wraps
 from typing import Any
 
@@ -21,23 +21,18 @@ from errors import Stopping
 logger = logging.getLogger(__name__)
 
 SAID_FAILURES = (3, 30, 300, 3000)  # failures of a job in a row that are worth a line of their own
-_ORIGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - schedule wants naive instants; these count monotonic seconds
-
-_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001
+_NEVER = float("inf")
+_MOMENT = 1e-6  # seconds; what lies no further ahead is now, whatever the last digits of a sum say
 
 
 class GridJob(schedule.Job):
-    """A job that is due at anchor + n × interval, whenever the last run ended."""
+    """A job that is due at anchor + n × interval, whenever the last run ended. Instants are monotonic seconds."""
 
-    def __init__(self, interval: float, table: Timetable, anchor: datetime) -> None:
+    def __init__(self, interval: float, table: Timetable, anchor: float) -> None:
         super().__init__(interval, table)  # type: ignore[arg-type]  # fractions are welcome here
         self._table = table
         self._anchor = anchor
-
-    @property
-    def should_run(self) -> bool:
-        """Whether the job is due."""
-        return self.next_run is not None and self._table.steady_now() >= self.next_run
+        self.due = _NEVER
 
     def run(self) -> Any:
         """Run it and book the next run; whoever watches the table sees that it has come to its end.
@@ -51,29 +46,27 @@ class GridJob(schedule.Job):
         return result
 
     def _schedule_next_run(self) -> None:
-        now, period = self._table.steady_now(), self._period
-        self.next_run = self._anchor + ((now - self._anchor) // period + 1) * period
+        passed, period = self._table.now() + _MOMENT - self._anchor, self._period
+        self.due = self._anchor + (passed // period + 1) * period
         self._table.earliest = None
 
     @cached_property
-    def _period(self) -> timedelta:
+    def _period(self) -> float:
         assert self.unit is not None
-        return timedelta(**{self.unit: self.interval})
+        return timedelta(**{self.unit: self.interval}).total_seconds()
 
 
 class Timetable(schedule.Scheduler):
     """The jobs and when they are due, counted in monotonic time from the moment it is made."""
 
+    jobs: list[GridJob]  # type: ignore[assignment]  # none of another kind gets in
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock = clock
-        self._start = self.steady_now()
+        self.now = clock.monotonic
+        self._start = self.now()
         self.finished = 0  # jobs so far
-        self.earliest: datetime | None = None  # the next run of all; None: to be looked for
-
-    def steady_now(self) -> datetime:
-        """Monotonic time in the form that `schedule` compares."""
-        return _ORIGIN + timedelta(seconds=self._clock.monotonic())
+        self.earliest: float | None = None  # the next run of all; None: to be looked for
 
     def every(self, interval: float = 1) -> GridJob:
         """A job on the grid that begins with this table."""
@@ -88,26 +81,27 @@ class Timetable(schedule.Scheduler):
             job()
             return schedule.CancelJob
 
-        GridJob(max(seconds, 0.001), self, self.steady_now()).seconds.do(once).tag(name)
+        GridJob(max(seconds, 0.001), self, self.now()).seconds.do(once).tag(name)
 
     def hurry(self, name: str) -> None:
         """Make the jobs tagged ``name`` due now; their grid stays."""
-        for job in self.get_jobs(name):
-            job.next_run = self.steady_now()
+        for job in self.jobs:
+            if name in job.tags:
+                job.due = self.now()
         self.earliest = None
 
     def seconds_until_next(self) -> float:
         """How long nothing is due."""
         if self.earliest is None:
-            self.earliest = min((job.next_run for job in self.jobs if job.next_run), default=_NEVER)
-        return max(0.0, (self.earliest - self.steady_now()).total_seconds())
+            self.earliest = min((job.due for job in self.jobs), default=_NEVER)
+        return max(0.0, self.earliest - self.now())
 
     def run_pending(self) -> None:
         """Run what is due, as `schedule` does it; most turns of the loop find nothing, and they are many."""
-        if self.seconds_until_next() > 0:
+        if self.seconds_until_next() > _MOMENT:
             return
-        now = self.steady_now()
-        for job in sorted(job for job in self.jobs if job.next_run and job.next_run <= now):
+        now = self.now() + _MOMENT
+        for job in sorted((job for job in self.jobs if job.due <= now), key=lambda job: job.due):
             self._run_job(job)
         self.earliest = None
 

@@ -42,6 +42,7 @@ class TokenFile:
 
     def __init__(self, path: Path, key_mark: str, mode: str, disk: Disk | None = None) -> None:
         self.path = path
+        self._name = str(path)  # it is asked for at each call, and a Path takes its time
         self._key_mark = key_mark
         self._mode = mode
         self._disk = disk or Disk()
@@ -49,7 +50,7 @@ class TokenFile:
     def signature(self) -> Signature | None:
         """What changes when the file does; None when there is no file. Costs one ``stat``."""
         try:
-            return _signature(os.stat(self.path))
+            return _signature(os.stat(self._name))
         except OSError:
             return None
 

@@ -6,13 +6,13 @@ Each is said when it changes and not again before.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alerts import Alert, alert
 from health.probes import Result, ready_line, worst
 from health.readiness import disk_now, inspect, world_of
-from health.status import Status, as_document
 from health.verdict import Level, judge
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class NightWatch:
             low = probe.result is not Result.PASS
             logger.log(LEVELS[probe.result], "[DISK] %s", probe, extra=alert(Alert.DISK_LOW) if low else None)
 
-    def say_overdue(self, status: Status) -> None:
-        """When a kind of work stays away longer than it may, by the same judgement as ``status`` makes; and when it is
-        back. Late at two looks in a row: the first after a suspend comes before the jobs that were missed."""
-        verdict = judge(as_document(status), self._daemon.clock.now())
+    def say_overdue(self, status: Mapping[str, Any]) -> None:
+        """When a kind of work stays away longer than it may, and when it is back; judged as the command ``status``
+        does. Late at two looks in a row: the first after a suspend comes before the jobs that were missed."""
+        verdict = judge(status, self._daemon.clock.now())
         late = frozenset(row.key for row in verdict.rows if row.level is not Level.GOOD)
         lasting = late & self._overdue_before
         self._overdue_before = late

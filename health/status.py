@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from clock import KST
 from files import Disk
 
 VERSION = 2
@@ -66,9 +68,9 @@ def as_document(status: Status) -> dict[str, Any]:
     return {**vars(status), "work": {name: vars(work) for name, work in status.work.items()}}
 
 
-def write_status(path: Path, status: Status, disk: Disk) -> None:
+def write_status(path: Path, document: Mapping[str, Any], disk: Disk) -> None:
     """Replace the file. Raises OSError."""
-    disk.replace(path, _encode(as_document(status)).encode(), durable=False)
+    disk.replace(path, _encode(document).encode(), durable=False)
 
 
 def read_status(path: Path) -> dict[str, Any]:
@@ -88,5 +90,10 @@ def read_status(path: Path) -> dict[str, Any]:
 
 
 def iso(instant: datetime | None) -> str | None:
-    """``2026-11-23T22:00:00+09:00``."""
-    return None if instant is None else instant.isoformat(timespec="seconds")
+    """``2026-11-23T22:00:00+09:00``, in KST."""
+    return None if instant is None else _iso(instant)
+
+
+@lru_cache(maxsize=32)  # from one minute to the next few instants have moved
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(KST).isoformat(timespec="seconds")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 WORK_NAMES = {
     "quote": "시세",
@@ -35,8 +36,7 @@ class Level(Enum):
     STALLED = "멈춤"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One kind of work as it stands now. Ages and limits in seconds; ``age`` is None where it never happened."""
 
     key: str
@@ -88,8 +88,11 @@ def span(seconds: float) -> str:
 
 def instant(value: object) -> datetime | None:
     """An ISO text with its zone, or None."""
-    if not isinstance(value, str):
-        return None
+    return _instant(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=64)  # the daemon judges itself each minute, and few of its instants have moved since
+def _instant(value: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(value)
     except ValueError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from email.utils import format_datetime
+from email.utils import formatdate
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -311,10 +312,15 @@ class Simulator:
 
     def _finished(self, response: Response, now: datetime) -> Response:
         """Latency, and the header every answer has. The date is the broker's own."""
-        headers = {"date": format_datetime(now.astimezone(UTC), usegmt=True), **response.headers}
+        headers = {"date": _http_date(int(now.timestamp())), **response.headers}
         delay = response.delay + self.options.latency
         return Response(response.status, headers, response.body, response.wire, delay)
 
 
 def _decimal(value: Decimal | str | None) -> Decimal | None:
     return None if value is None else Decimal(value)
+
+
+@lru_cache(maxsize=4)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)

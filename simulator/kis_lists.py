@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import lru_cache
@@ -17,6 +18,7 @@ from simulator.messages import Response
 from simulator.options import Options
 from simulator.paging import DONE, NO_ROWS, Pager, Row
 
+MOST_GIVEN = 64  # answers
 _SIDES = {"sell": ("01", "매도"), "buy": ("02", "매수")}
 _KINDS = {"new": ("00", ""), "modify": ("01", "정정"), "cancel": ("02", "취소")}
 
@@ -30,6 +32,7 @@ class OrderLists:
         self._pager = pager
         self._paper = paper
         self.answers: dict[str, Callable[[Call, Account], Response]] = {"nccs": self._nccs, "ccnl": self._ccnl}
+        self._given: OrderedDict[object, Response] = OrderedDict()
 
     def _nccs(self, call: Call, account: Account) -> Response:
         """Open orders (§8.1)."""
@@ -40,9 +43,15 @@ class OrderLists:
         rows = [o for o in account.between(today, today) if call.at >= o.visible and _rest(o, self._seen(o, call))]
         rows = [order for order in rows if is_here(order.exchange, exchange, paper=self._paper)]
         rows.sort(key=lambda order: order.id, reverse=call.request.query["SORT_SQN"] != "DS")
-        page = self._pager.cut(call, [(order.id, self._seen(order, call)) for order in rows])
-        output = self._pager.repeated(call, [self._nccs_row(o, call) for o in rows[page.first : page.last]])
-        return self._pager.answer(call, page, {"output": output}, f"{exchange}^{call.request.query['SORT_SQN']}^", DONE)
+        marks = tuple([(order.id, order.status, self._seen(order, call)) for order in rows])
+        page = self._pager.cut(call, [(number, seen) for number, _, seen in marks])
+
+        def answer() -> Response:
+            output = self._pager.repeated(call, [self._nccs_row(o, call) for o in rows[page.first : page.last]])
+            context = f"{exchange}^{call.request.query['SORT_SQN']}^"
+            return self._pager.answer(call, page, {"output": output}, context, DONE)
+
+        return self._as_before(call, (account.key, "nccs", exchange, marks, page), answer)
 
     def _ccnl(self, call: Call, account: Account) -> Response:
         """Orders and fills of some days: one row for each order (§8.2)."""
@@ -53,12 +62,29 @@ class OrderLists:
             return input_error(problem or "ORD_STRT_DT")
         rows = [o for o in account.between(start, end) if self._wanted(o, call)]
         rows.sort(key=lambda order: order.id, reverse=query["SORT_SQN"] != "AS")
-        page = self._pager.cut(call, [(order.id, order.status, self._seen(order, call)) for order in rows])
-        output: object = self._pager.repeated(call, [self._ccnl_row(o, call) for o in rows[page.first : page.last]])
-        if not rows and (self._options.object_when_empty or call.has("object_rows")):
-            output = _NO_ROW
-        context = f"^{query['ORD_STRT_DT']}^{query['ORD_END_DT']}^{query['SLL_BUY_DVSN']}^{query['CCLD_NCCS_DVSN']}^"
-        return self._pager.answer(call, page, {"output": output}, context, DONE if rows else NO_ROWS)
+        marks = tuple([(order.id, order.status, self._seen(order, call)) for order in rows])
+        page = self._pager.cut(call, marks)
+        fields = (query["ORD_STRT_DT"], query["ORD_END_DT"], query["SLL_BUY_DVSN"], query["CCLD_NCCS_DVSN"])
+
+        def answer() -> Response:
+            output: object = self._pager.repeated(call, [self._ccnl_row(o, call) for o in rows[page.first : page.last]])
+            if not rows and (self._options.object_when_empty or call.has("object_rows")):
+                output = _NO_ROW
+            context = "".join(f"^{field}" for field in fields) + "^"
+            return self._pager.answer(call, page, {"output": output}, context, DONE if rows else NO_ROWS)
+
+        return self._as_before(call, (account.key, "ccnl", *fields, marks, page), answer)
+
+    def _as_before(self, call: Call, question: object, answer: Callable[[], Response]) -> Response:
+        """A page of which nothing has changed is the same to the last byte, and is asked for again and again."""
+        if call.faults:
+            return answer()
+        question = (question, call.asked.tr_id, call.request.query["CANO"], call.request.query["ACNT_PRDT_CD"])
+        if question not in self._given:
+            self._given[question] = answer()
+            if len(self._given) > MOST_GIVEN:
+                self._given.popitem(last=False)
+        return self._given[question]
 
     def _paper_filter(self, query: dict[str, str]) -> str:
         """On paper nothing can be filtered; the field that tries it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from simulator.calls import Call
 from simulator.codes import ledger_ok
@@ -49,7 +50,7 @@ class Pager:
         self._options = options
         self._sizes = sizes
 
-    def cut(self, call: Call, identities: Sequence[object]) -> Page:
+    def cut(self, call: Call, identities: Sequence[Hashable]) -> Page:
         """The page that a call asks for; ``identities`` stand for the rows."""
         size = self._options.page_size or self._sizes[call.asked.route.name]
         if call.has("endless"):
@@ -71,9 +72,9 @@ class Pager:
         return ledger_ok({**keys, **payload}, call.asked.tr_id, page.tr_cont, *said)
 
 
-def _cut(request: Request, identities: Sequence[object], size: int, options: Options) -> Page:
+def _cut(request: Request, identities: Sequence[Hashable], size: int, options: Options) -> Page:
     """If the identities differ from those of the page before, the data has changed."""
-    mark = hashlib.blake2b(repr(list(identities)).encode(), digest_size=6).hexdigest()
+    mark = _mark(tuple(identities))
     key, continued = request.query.get(_KEY, "").strip(), request.headers.get("tr_cont", "").strip() == "N"
     if bool(key) != continued or (key and not is_number(key[:4])):
         raise Changed
@@ -86,3 +87,8 @@ def _cut(request: Request, identities: Sequence[object], size: int, options: Opt
     if first + size < len(identities):
         return Page(first, first + size, options.more_mark, f"{number + 1:04}{mark}".ljust(WIDTH))
     return Page(first, len(identities), "D" if number == 1 else "E", " " * WIDTH)
+
+
+@lru_cache(maxsize=64)
+def _mark(identities: tuple[Hashable, ...]) -> str:
+    return hashlib.blake2b(repr(list(identities)).encode(), digest_size=6).hexdigest()

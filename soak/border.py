@@ -58,12 +58,12 @@ class Border:
     def handle(self, request: Request) -> Response:
         """One request of the daemon's."""
         world = self._world
-        asked, _ = routes.read(request)
-        name, groups = asked.route.name, asked.route.groups
+        route = routes.find_route(request.path)
+        name, groups = (route.name, route.groups) if route else ("unknown", ())
         now = self._called_at = world.clock.monotonic()
         world.check_books()
         if "kis" in groups:
-            self._check_rate(now, ledger=asked.route.is_ledger)
+            self._check_rate(now, ledger="ledger" in groups)
         if name == "token":
             self.tokens.check_attempt(now)
         elif "kis" in groups:
@@ -74,14 +74,14 @@ class Border:
             self._race(request)
         if name in ("ccnl", "nccs"):
             self.looked_at = now
-        if asked.route.is_ledger:
+        if "ledger" in groups:
             self._count_page(request)
         before = len(world.sim.accepted) if key else 0
         response = world.sim.handle(request)
         if key and len(world.sim.accepted) > before:
             world.oracle.note_accepted(key)
             self._twin(request)
-        self._note(name, asked.symbols, request, response, now)
+        self._note(name, request, response, now)
         if key and not _is_accepted(response):
             world.loudness.order_spoilt()
         if name in LISTS:
@@ -218,7 +218,7 @@ class Border:
 
     # after it
 
-    def _note(self, name: str, symbols: frozenset[str], request: Request, response: Response, now: float) -> None:
+    def _note(self, name: str, request: Request, response: Response, now: float) -> None:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
@@ -226,7 +226,7 @@ class Border:
             return
         self.tokens.note_answer(name, request, response, now)
         if name in ("price", "multprice") and response.status == 200:
-            self._note_prices(symbols, response.body, now)
+            self._note_prices(routes.read(request)[0].symbols, response.body, now)
 
     def _note_prices(self, symbols: frozenset[str], body: bytes, now: float) -> None:
         """Which prices KIS has really said; a blank or spoilt answer has none."""

@@ -59,7 +59,7 @@ def _options(frame: Random, faults: str, profile: str) -> dict[str, Any]:
     return {
         **plain,
         "latency": frame.choice((0.02, 0.12, 0.3)),
-        "page_size": frame.choice((3, 3, None) if profile == "real" else (6, None)),
+        "page_size": frame.choice((3, 6, None) if profile == "real" else (6, None)),
         "visible_after": frame.choice((0.0, 0.0, 20.0, 90.0)),
         "fill_visible_after": frame.choice((0.0, 0.0, 30.0)),
         "cancel_delay": frame.choice((0.0, 3.0, 20.0)),

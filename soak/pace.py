@@ -79,14 +79,17 @@ class Pace:
         """An order that has not ended is looked at every 45 seconds, as long as KIS lets us."""
         world = self._world
         unfinished = any(intent.state in UNFINISHED for intent in world.daemon.trader.live_intents())
-        waits = world.daemon.tokens.state() not in USABLE  # for a token, perhaps for an hour
-        if not unfinished or waits or not self._is_calm(RETRY):
+        if not unfinished or not self._is_calm(RETRY) or self._waits_for_token():
             self._unfollowed_since = now
             return
         since = max(self._unfollowed_since, world.border.looked_at, world.suspended_at)
         limit = LATE * FOLLOW_GAP + TURN[world.plan.profile][0] + world.tally.most_pages * PAGE[world.plan.profile]
         if now - since > limit:
             world.broken("A13", f"an order of ours has not been looked at for {now - since:.0f} s")
+
+    def _waits_for_token(self) -> bool:
+        """Perhaps for an hour."""
+        return self._world.daemon.tokens.state() not in USABLE
 
     def _each_hour(self, now: float) -> None:
         world = self._world

@@ -7,7 +7,9 @@ the clock that the daemon has. A daemon that asks at every start, at every re-in
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from clock import KST
@@ -22,7 +24,7 @@ SPACING = 61.0  # seconds between two attempts to get a token
 HOUR = 3600.0
 ON_ITS_WAY = 10.0  # seconds: who dies so soon after an answer may not have noted what it said
 UNKNOWN_LIFE = timedelta(hours=1)  # of a token whose end cannot be believed (design "The token")
-TOKEN_ERRORS = (b"EGW00121", b"EGW00122", b"EGW00123")
+TOKEN_ERROR = re.compile(rb"EGW0012[123]")
 
 
 class TokenChecker:
@@ -80,7 +82,7 @@ class TokenChecker:
         """What came back, whole."""
         if name == "token":
             self._note_issuance(response, now)
-        elif any(code in response.body for code in TOKEN_ERRORS):
+        elif TOKEN_ERROR.search(response.body):
             self._refused[_sent_token(request)] = now
             self._doubtful.discard(_sent_token(request))
 
@@ -132,7 +134,12 @@ class TokenChecker:
 
 
 def _sent_token(request: Request) -> str:
-    return token_mark(request.headers.get("authorization", "").removeprefix("Bearer "))
+    return _mark_in(request.headers.get("authorization", ""))
+
+
+@lru_cache(maxsize=8)
+def _mark_in(header: str) -> str:
+    return token_mark(header.removeprefix("Bearer "))
 
 
 def _given_token(body: bytes) -> str | None:
