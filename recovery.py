@@ -98,10 +98,10 @@ class Recovery:
             self.mend(name)
         try:
             return self._patiently(name, ask, pauses)
-        except TokenRejected as exc:
+        except (TokenRejected, TokenUnavailable) as exc:  # the latter when another thread has found out in between
             if retry_count >= 1:
                 raise
-            self._recover(name, exc.mark)
+            self._recover(name, exc.mark if isinstance(exc, TokenRejected) else None)
         try:
             return self._patiently(name, ask, pauses)
         except TokenRejected as exc:

@@ -222,6 +222,8 @@ class Border:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
+        if response.wire == "drip" and name != "token":
+            self.tokens.note_drip(request, response, now)
         if response.wire is not None:
             return
         self.tokens.note_answer(name, request, response, now)

@@ -25,6 +25,7 @@ HOUR = 3600.0
 ON_ITS_WAY = 10.0  # seconds: who dies so soon after an answer may not have noted what it said
 UNKNOWN_LIFE = timedelta(hours=1)  # of a token whose end cannot be believed (design "The token")
 TOKEN_ERROR = re.compile(rb"EGW0012[123]")
+SUCCESS = b'"rt_cd":"0"'
 
 
 class TokenChecker:
@@ -80,11 +81,21 @@ class TokenChecker:
 
     def note_answer(self, name: str, request: Request, response: Response, now: float) -> None:
         """What came back, whole."""
+        mark = _sent_token(request)
         if name == "token":
             self._note_issuance(response, now)
         elif TOKEN_ERROR.search(response.body):
-            self._refused[_sent_token(request)] = now
-            self._doubtful.discard(_sent_token(request))
+            self._refused[mark] = now
+            self._doubtful.discard(mark)
+        elif mark in self._refused and SUCCESS in response.body:  # given once more, it was good again
+            del self._refused[mark]
+
+    def note_drip(self, request: Request, response: Response, now: float) -> None:
+        """What came back so slowly that the daemon may have heard it or not."""
+        mark = _sent_token(request)
+        if TOKEN_ERROR.search(response.body) and mark not in self._refused:
+            self._refused[mark] = now
+            self._doubtful.add(mark)
 
     # inside
 

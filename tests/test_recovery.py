@@ -116,6 +116,23 @@ def test_T15_eight_threads_on_one_dead_token_cause_one_issuance_and_one_retry_ea
     assert house.sim.count("price") - asked <= 2 * len(SIXTEEN)
 
 
+def test_T15_a_call_whose_token_another_thread_has_just_given_up_waits_for_the_new_one(house):
+    house.started()
+    tokens, dead = house.daemon.tokens, house.daemon.tokens.mark
+    asked = []
+
+    def ask():
+        asked.append(tokens.mark)
+        if len(asked) == 1:
+            tokens.refuse(dead)  # between the look at the token and the request, as the other thread does it
+        return tokens.bearer()
+
+    house.pass_seconds(SEVEN_HOURS)
+    assert house.api.recovery.call("NVDA", ask) == tokens.token.value
+    assert len(asked) == 2
+    assert tokens.mark != dead
+
+
 def test_a_recovery_that_failed_waits_no_longer_once_the_token_check_has_brought_a_token(house):
     house.started()
     house.sim.revoke_tokens("EGW00121", stuck=True)

@@ -262,28 +262,27 @@ def test_a_wrong_encoding_is_named_with_its_line(path: Path) -> None:
 
 
 def test_G11_a_file_that_is_being_written_gives_one_whole_list_or_the_other(path: Path) -> None:
-    stocks, over = WatchlistFile(path), threading.Event()
+    stocks = WatchlistFile(path)
     known = {stocks.current().symbols, parse_watchlist(OTHER).symbols}
+    may_begin, is_whole = threading.Semaphore(0), threading.Event()
 
     def write() -> None:
-        while not over.is_set():
-            for text in (OTHER, GOOD):
-                with path.open("w") as file:
-                    for part in text:
-                        file.write(part)
-                        file.flush()
+        for text in (OTHER, GOOD) * 10:
+            may_begin.acquire()
+            is_whole.clear()
+            with path.open("w") as file:
+                for part in text:
+                    file.write(part)
+                    file.flush()
+            is_whole.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    seen: set[tuple[str, ...]] = set()
-    for reads in range(100_000):
-        seen.add(stocks.current().symbols)
-        if seen == known and reads > 500:
-            break
-    over.set()
+    for text in (OTHER, GOOD) * 10:
+        may_begin.release()
+        while stocks.current().symbols != parse_watchlist(text).symbols or not is_whole.is_set():
+            assert stocks.current().symbols in known
     writer.join()
-
-    assert seen == known
 
 
 def test_many_threads_get_the_same_list_and_one_warning(path: Path, warnings_of: Callable[[], list[str]]) -> None:
