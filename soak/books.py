@@ -142,7 +142,7 @@ def _check_pace(world: World, ours: list[Order], interval: float) -> None:
 
     After a restart the daemon can only count by the wall clock, and after a step by a wrong one.
     """
-    if world.restarted_at > world.stepped_at > world.clock.monotonic() - DAY:
+    if world.clock.monotonic() - world.misled_at < DAY:
         return
     placed = sorted(order.placed for order in ours)
     for first, fourth in zip(placed, placed[3:], strict=False):

@@ -48,6 +48,8 @@ class TokenChecker:
         """What it was told a moment ago it may not have put on disk."""
         now = self._world.clock.monotonic()
         self._doubtful |= {mark for mark, at in self._refused.items() if now - at < ON_ITS_WAY}
+        if now - self._futile_at < ON_ITS_WAY:
+            self._futile_at = float("-inf")
 
     def database_lost(self) -> None:
         """With the database the daemon has forgotten that a token did not help."""
@@ -122,10 +124,8 @@ class TokenChecker:
         return mark == self._newest and ends > self._ends.timestamp() - ON_ITS_WAY
 
     def _unaware(self) -> bool:
-        """Whether it cannot know that the last token did not help: it died, or could write nothing, at that moment."""
-        world = self._world
-        died = 0 <= world.died_at - self._futile_at < ON_ITS_WAY
-        return died or world.database_trouble or world.forgot_spacing(self._futile_at)
+        """Whether it cannot know that the last token did not help: it could write nothing at that moment."""
+        return self._world.database_trouble or self._world.forgot_spacing(self._futile_at)
 
     def _note_issuance(self, response: Response, now: float) -> None:
         world, last = self._world, self._world.sim.issuances[-1]

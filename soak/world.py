@@ -55,6 +55,7 @@ from soak.tally import Tally
 HOST = "https://simulator.invalid"  # never looked up
 Level = Literal["core", "http"]
 PAPER_KEYS = ("soak-made-up-key-".ljust(36, "k"), "soak-made-up-secret-".ljust(180, "s"), "40718293-01")
+DAY = 86_400.0  # seconds
 LAST_LOOK = 8.0  # seconds before the close at which everything open has been cancelled
 LONG_ENOUGH = 70 * 60.0  # seconds of healing; less where the machine has slept through a part of it
 MARK = 180.0  # seconds before the close at which everything must have healed
@@ -100,7 +101,7 @@ class World:
         self.daemon: TradingScheduler  # made before anything asks, and its pace with it
         self.pace: Pace
         self.suspended_at = self.stepped_at = self.restarted_at = self.died_at = float("-inf")
-        self.healed_at = self.halted_at = self.day_off_at = float("-inf")
+        self.healed_at = self.halted_at = self.day_off_at = self.misled_at = float("-inf")
         self._books = BooksChecker(self)
         self._checked_commits = -1
         self._sessions = sessions_of(plan)
@@ -172,6 +173,8 @@ class World:
             **sessions,
         )
         self.restarted_at = self.clock.monotonic()
+        if self.restarted_at - self.stepped_at < DAY:  # the times on its disk are by another clock
+            self.misled_at = self.restarted_at
         watch_quotes(self)
         self.pace = Pace(self)
 
@@ -201,7 +204,7 @@ class World:
         self.tally.causes.update(self.journal.causes())
         self.journal.close()
         self.sim.close()
-        self.tally.days += self.clock.monotonic() / 86_400
+        self.tally.days += self.clock.monotonic() / DAY
         files = list(self.settings.data_dir.rglob("*"))
         self.tally.log_bytes += sum(f.stat().st_size for f in files if f.name.startswith("trading.log"))
         self.tally.disk_bytes = sum(f.stat().st_size for f in files if f.is_file())
@@ -220,9 +223,9 @@ class World:
     # the timetable of the world
 
     def _book_events(self) -> None:
-        self._book(self.plan.days * 86_400.0, self._end)
+        self._book(self.plan.days * DAY, self._end)
         for day in range(1, self.plan.days + 1):
-            self._book(day * 86_400.0 - 1, self._on_day)
+            self._book(day * DAY - 1, self._on_day)
         start = self.plan.begins.timestamp()
         for session in self._sessions:
             self._book(session.closes - HEALING - start, self._heal)
