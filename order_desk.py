@@ -161,7 +161,7 @@ class OrderDesk:
             raise OrderNotPossible(reason)
 
     def _send_anew(self, ticket: Ticket, listed: OrderList, sent: list[Intent]) -> None:
-        """One decision, one new intent; after a refused token the recovery may come here once more.
+        """One decision, one new intent; after a token that was refused or is gone the recovery may come here once more.
 
         Raises KISRefusal for a definite refusal, so that the recovery sees it; LedgerUnwritable before anything is
         sent; NoAnswer, TokenUnavailable or Stopping when the connection could not be opened; OrderNotPossible when it

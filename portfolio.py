@@ -236,7 +236,7 @@ def _amount(row: Mapping[str, Any], name: str) -> Decimal:
 def _count(row: Mapping[str, Any], name: str) -> int:
     """A number of whole shares in a row; a blank one is an error, because 0 would change the books."""
     value = row.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdecimal():  # nearly always
+    if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdecimal():  # nearly always
         return int(value)
     number = amount(value)
     if number is None or number < 0 or number != number.to_integral_value():

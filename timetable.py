@@ -26,13 +26,16 @@ _MOMENT = 1e-6  # seconds; what lies no further ahead is now, whatever the last 
 
 
 class GridJob(schedule.Job):
-    """A job that is due at anchor + n × interval, whenever the last run ended. Instants are monotonic seconds."""
+    """A job that is due at anchor + n × interval, whenever the last run ended.
+
+    Instants are monotonic seconds; `schedule`'s own ``next_run``, an instant of the wall clock, is not kept.
+    """
 
     def __init__(self, interval: float, table: Timetable, anchor: float) -> None:
         super().__init__(interval, table)  # type: ignore[arg-type]  # fractions are welcome here
         self._table = table
         self._anchor = anchor
-        self.due = _NEVER
+        self.due = anchor
 
     def run(self) -> Any:
         """Run it and book the next run; whoever watches the table sees that it has come to its end.
@@ -46,7 +49,7 @@ class GridJob(schedule.Job):
         return result
 
     def _schedule_next_run(self) -> None:
-        passed, period = self._table.now() + _MOMENT - self._anchor, self._period
+        passed, period = max(self._table.now(), self.due) + _MOMENT - self._anchor, self._period
         self.due = self._anchor + (passed // period + 1) * period
         self._table.earliest = None
 

@@ -51,7 +51,9 @@ class OrderLists:
             context = f"{exchange}^{call.request.query['SORT_SQN']}^"
             return self._pager.answer(call, page, {"output": output}, context, DONE)
 
-        return self._as_before(call, (account.key, "nccs", exchange, marks, page), answer)
+        return self._as_before(
+            call, (account.key, "nccs", exchange, call.request.query["SORT_SQN"], marks, page), answer
+        )
 
     def _ccnl(self, call: Call, account: Account) -> Response:
         """Orders and fills of some days: one row for each order (§8.2)."""

@@ -13,10 +13,12 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kis_transport import READ_TIMES
 from portfolio import Side
 from simulator import Request, Response, routes
 from simulator.books import Side as Way
 from simulator.desk import Refused
+from simulator.inprocess import DRIP_SECONDS
 from simulator.listings import find_listing
 from soak.oracle import BUYS, matches
 from soak.tokens import TokenChecker
@@ -58,12 +60,12 @@ class Border:
     def handle(self, request: Request) -> Response:
         """One request of the daemon's."""
         world = self._world
-        route = routes.find_route(request.path)
-        name, groups = (route.name, route.groups) if route else ("unknown", ())
+        route = routes.place_at(request.path)
+        name, groups = route.name, route.groups
         now = self._called_at = world.clock.monotonic()
         world.check_books()
         if "kis" in groups:
-            self._check_rate(now, ledger="ledger" in groups)
+            self._check_rate(now, ledger=route.is_ledger)
         if name == "token":
             self.tokens.check_attempt(now)
         elif "kis" in groups:
@@ -74,7 +76,7 @@ class Border:
             self._race(request)
         if name in ("ccnl", "nccs"):
             self.looked_at = now
-        if "ledger" in groups:
+        if route.is_ledger:
             self._count_page(request)
         before = len(world.sim.accepted) if key else 0
         response = world.sim.handle(request)
@@ -222,7 +224,7 @@ class Border:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
-        if response.wire == "drip" and name != "token":
+        if response.wire == "drip" and name != "token" and _is_quick(response):
             self.tokens.note_drip(request, response, now)
         if response.wire is not None:
             return
@@ -242,6 +244,11 @@ class Border:
 def _is_accepted(response: Response) -> bool:
     """Whether the answer to an order arrives whole and names its number; a drip may, if it is quick."""
     return response.wire in (None, "drip") and re.search(rb'"ODNO":"0*[1-9]', response.body) is not None
+
+
+def _is_quick(drip: Response) -> bool:
+    """Whether a dripping body is over before the daemon's patience."""
+    return (drip.delay or DRIP_SECONDS) * len(drip.body) <= READ_TIMES.deadline
 
 
 def _is_the_end(response: Response) -> bool:

@@ -43,7 +43,7 @@ class SoakDisk(Disk):
         self._open.append(db)
         return db
 
-    def replace(self, path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> os.stat_result:
+    def replace(self, path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> os.stat_result:
         """As in life, without the flush: the process dies here, never the machine.
 
         What need not last (status.json, each minute) is written in place: nobody reads it meanwhile.
@@ -89,7 +89,9 @@ class SoakDisk(Disk):
 def _write_in_place(path: Path, content: bytes, mode: int) -> os.stat_result:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        os.write(handle, content)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
         return os.fstat(handle)
     finally:
         os.close(handle)

@@ -38,6 +38,7 @@ class TokenChecker:
         self._newest = ""
         self._ends: datetime | None = None  # of the newest, by the daemon's clock
         self._refused: dict[str, float] = {}  # marks of tokens whose refusal has reached the daemon, and when
+        self._given_again: set[str] = set()  # of these, which KIS has given once more: they may be good again
         self._doubtful: set[str] = set()  # of these, whose refusal it may have taken to its grave
 
     def file_touched(self) -> None:
@@ -89,7 +90,9 @@ class TokenChecker:
         elif TOKEN_ERROR.search(response.body):
             self._refused[mark] = now
             self._doubtful.discard(mark)
-        elif mark in self._refused and SUCCESS in response.body:  # given once more, it was good again
+            self._given_again.discard(mark)
+        elif mark in self._given_again and SUCCESS in response.body:
+            self._given_again.remove(mark)
             del self._refused[mark]
 
     def note_drip(self, request: Request, response: Response, now: float) -> None:
@@ -136,6 +139,8 @@ class TokenChecker:
         world.canaries.add(token)
         mark = token_mark(token)
         self._given.add(mark)
+        if mark in self._refused:
+            self._given_again.add(mark)
         if mark in self._refused and mark not in self._doubtful:
             self._futile_at = now
             world.tally.sometimes["같은 토큰 재발급"] += 1

@@ -101,7 +101,8 @@ class World:
         self.daemon: TradingScheduler  # made before anything asks, and its pace with it
         self.pace: Pace
         self.suspended_at = self.stepped_at = self.restarted_at = self.died_at = float("-inf")
-        self.healed_at = self.halted_at = self.day_off_at = self.misled_at = float("-inf")
+        self.healed_at = self.halted_at = self.day_off_at = float("-inf")
+        self.misled: list[float] = []  # starts (true epoch) that count by the times of another clock
         self._books = BooksChecker(self)
         self._checked_commits = -1
         self._sessions = sessions_of(plan)
@@ -174,7 +175,7 @@ class World:
         )
         self.restarted_at = self.clock.monotonic()
         if self.restarted_at - self.stepped_at < DAY:  # the times on its disk are by another clock
-            self.misled_at = self.restarted_at
+            self.misled = [*self.misled[-20:], self.true.now().timestamp()]
         watch_quotes(self)
         self.pace = Pace(self)
 

@@ -276,7 +276,7 @@ def test_G11_a_file_that_is_being_written_gives_one_whole_list_or_the_other(path
                     file.flush()
             is_whole.set()
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     for text in (OTHER, GOOD) * 10:
         may_begin.release()

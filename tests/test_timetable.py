@@ -41,6 +41,18 @@ def test_C14_a_slow_job_does_not_move_the_grid(table, clock):
     assert runs == [60.0 * n for n in range(1, 61)]
 
 
+@pytest.mark.parametrize("begun", [number * 0.37 for number in range(60)])
+def test_grids_that_differ_by_a_breath_have_each_run_once(begun):
+    clock = VirtualClock(START)
+    clock.advance(begun)
+    table, runs = Timetable(clock), []
+    table.every(10).seconds.do(lambda: None)
+    table.every(6.666667).seconds.do(lambda: runs.append(clock.monotonic()))
+    run_for(table, clock, 600)
+    assert len(runs) == 89
+    assert min(later - earlier for earlier, later in pairwise(runs)) > 6
+
+
 def test_C03_a_step_of_the_wall_clock_is_no_silence(table, clock):
     runs = []
     table.every(10).minutes.do(lambda: runs.append(1))
