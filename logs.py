@@ -6,11 +6,12 @@ import base64
 import json
 import logging
 import os
+import re
 import select
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -29,14 +30,42 @@ FLICKER_SECONDS = 60.0  # trouble that comes and goes is not said more often
 TEXTS_KEPT = 50  # for one key
 
 
+class Runs:
+    """Looks for certain runs of twelve characters in a text."""
+
+    def __init__(self, runs: Collection[str] = ()) -> None:
+        self._runs: set[str] = set()
+        self._letters: set[str] = set()
+        self._suspect = re.compile("(?!)")
+        self.add(runs)
+
+    def add(self, runs: Collection[str]) -> None:
+        """Look out for these too."""
+        self._runs.update(runs)
+        before = len(self._letters)
+        self._letters.update(*runs)
+        if len(self._letters) > before:
+            # Most of a line cannot be a part of any: a blank or a Korean letter stands in no key.
+            self._suspect = re.compile(f"[{re.escape(''.join(sorted(self._letters)))}]{{{RUN},}}")
+
+    def starts_in(self, text: str) -> list[int]:
+        """Where they begin."""
+        return [
+            start
+            for match in self._suspect.finditer(text)
+            for start in range(match.start(), match.end() - RUN + 1)
+            if text[start : start + RUN] in self._runs
+        ]
+
+
 class Redactor:
     """Knows the secrets of this process and takes them out of a text, whole or in runs of twelve characters."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lasting: set[str] = set()
         self._tokens: dict[str, set[str]] = {}  # the pieces of the last few, oldest first
-        self._runs: set[str] = set()
         self._short: set[str] = set()
+        self._long = Runs()
         for secret in secrets:
             self.add(secret)
 
@@ -55,14 +84,14 @@ class Redactor:
     def _gather(self) -> None:
         pieces = self._lasting.union(*self._tokens.values())
         self._short = {piece for piece in pieces if len(piece) < RUN}
-        self._runs = pieces - self._short
+        self._long = Runs(pieces - self._short)
 
     def clean(self, text: str) -> str:
         """The text with ``****`` where a secret stood."""
         for secret in self._short:
             text = text.replace(secret, MASK)
-        spans = [i for i in range(len(text) - RUN + 1) if text[i : i + RUN] in self._runs]
-        return _cut(text, spans) if spans else text
+        starts = self._long.starts_in(text)
+        return _cut(text, starts) if starts else text
 
 
 def _pieces(secret: str) -> set[str]:

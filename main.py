@@ -98,7 +98,8 @@ def build(
         text = "%s 사용 불가 (%s): 파일은 그대로 두고 기록 없이 계속합니다"
         logger.error(text, settings.database_file.name, ledger.fault, extra=alert(Alert.DATABASE))
     hours = MarketHours.for_settings(settings)
-    diary = Diary(NightLedger(ledger), hours, clock)
+    nights = NightLedger(ledger)
+    diary = Diary(nights, hours, clock)
     limiter = RateLimiter(settings.kis_calls_per_second, clock, stop)
     tokens = TokenManager(
         TokenFile(settings.token_file, settings.key_mark, settings.kis_mode, disk),
@@ -138,7 +139,7 @@ def build(
     )
     strategy = load_strategy(settings.strategy, Rules.from_settings(settings))
     trader = Trader(settings, api, account, desk, ledger, strategy, hours, stocks, clock, stop, diary)
-    reporter = Reporter(settings.report_dir, api, account, desk, ledger, diary, hours, stocks, clock, disk)
+    reporter = Reporter(settings.report_dir, api, account, desk, ledger, nights, diary, hours, stocks, clock, disk)
     return TradingScheduler(
         settings,
         clock,

@@ -18,7 +18,7 @@ from errors import AutoStockError, KISError, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
-from ledger import Ledger, LedgerError, LedgerUnreadable
+from ledger import Ledger, LedgerError, LedgerUnreadable, LedgerUnwritable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from morning.diary import Diary
@@ -203,6 +203,9 @@ class Trader:
             self._say_skipped(
                 job, str(exc), marked=alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
             )
+        except LedgerUnwritable as exc:
+            self._say_skipped(job, f"장부를 쓸 수 없음 ({exc})")
+            return False
         except (KISError, LedgerError, PriceUnknown) as exc:
             self._say_skipped(job, str(exc))
             return False

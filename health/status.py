@@ -22,7 +22,7 @@ class UnreadableStatus(ValueError):
     """There is no status to read; the message is the Korean reason."""
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: a frozen one takes four times as long to make, and this happens each minute
 class Work:
     """One kind of work: when it was last done well, what came of it, and how old it may be in seconds (None: any)."""
 
@@ -32,7 +32,7 @@ class Work:
     limit_closed: float | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Status:
     """One minute's picture. Instants are ISO texts in KST; None means that it has not happened yet."""
 

@@ -58,10 +58,11 @@ class Trouble:
 
 
 class NightLedger:
-    """The tables of the nights. Reading raises LedgerUnreadable, writing LedgerUnwritable."""
+    """The tables of the nights; one for whoever writes. Reading raises LedgerUnreadable, writing LedgerUnwritable."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._unreported: list[str] | None = None  # None: to be read
 
     # the nights
 
@@ -69,16 +70,20 @@ class NightLedger:
         """This session was seen running: it will want a report."""
         with self._ledger.writing() as db:
             db.execute("INSERT OR IGNORE INTO nights (session, seen_at) VALUES (?, ?)", (session, at))
+        self._unreported = None
 
     def unreported(self) -> list[str]:
-        """Sessions that were seen running and have no report yet, the last one first."""
-        rows = self._ledger.read("SELECT session FROM nights WHERE reported_at IS NULL ORDER BY session DESC")
-        return [str(session) for (session,) in rows]
+        """Sessions that were seen running and have no report yet, the last one first; asked each minute."""
+        if self._unreported is None:
+            rows = self._ledger.read("SELECT session FROM nights WHERE reported_at IS NULL ORDER BY session DESC")
+            self._unreported = [str(session) for (session,) in rows]
+        return self._unreported
 
     def note_unreported_before(self, session: str, at: float) -> None:
         """Earlier sessions whose report never came (the machine was off) will get none."""
         with self._ledger.writing() as db:
             db.execute("UPDATE nights SET reported_at = ? WHERE reported_at IS NULL AND session < ?", (at, session))
+        self._unreported = None
 
     def note_reported(self, closing: Closing, at: float) -> None:
         """The report of this session is being made with these closing figures; there will be no second."""
@@ -88,6 +93,7 @@ class NightLedger:
                 "UPDATE nights SET reported_at = ?, closing_value = ?, krw_per_usd = ?, holdings = ? WHERE session = ?",
                 (at, _text(closing.value), _text(closing.krw_per_usd), holdings, closing.session),
             )
+        self._unreported = None
 
     def closings(self) -> list[Closing]:
         """Every night so far, oldest first; those without a report have no figures."""

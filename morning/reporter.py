@@ -51,6 +51,7 @@ class Reporter:
         account: Account,
         desk: OrderDesk,
         ledger: Ledger,
+        nights: NightLedger,
         diary: Diary,
         hours: MarketHours,
         stocks: WatchlistFile,
@@ -62,7 +63,7 @@ class Reporter:
         self._account = account
         self._desk = desk
         self._ledger = ledger
-        self._nights = NightLedger(ledger)
+        self._nights = nights
         self._diary = diary
         self._hours = hours
         self._stocks = stocks

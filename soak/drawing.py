@@ -141,7 +141,7 @@ def _instant(plan: Plan, rng: Random, stretch: int, length: int, kind: Kind) -> 
     start = plan.begins.timestamp()
     open_hours = [s for s in sessions_of(plan) if first <= s.opens - start < last]
     anywhere, share = rng.random(), rng.random()
-    if not open_hours or (not kind.aimed and share > AIMED):
+    if not open_hours or (share > AIMED and not (kind.aimed or kind.after_close)):
         return first + anywhere * (last - first)
     session = open_hours[int(rng.random() * len(open_hours))]
     if kind.at_open:

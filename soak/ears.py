@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clock import Clock
-from logs import Complaint, KSTFormatter, LogFile, Redactor
+from logs import RUN, Complaint, KSTFormatter, LogFile, Redactor, Runs
 
 if TYPE_CHECKING:
     from soak.world import World
 
-RUN = 12  # characters of a secret in a row that must not be seen (A17)
 REPEAT = 60.0  # seconds in which no warning is said twice (A18)
 EACH_TIME = ("[AUTO_RECOVER]", "[ORDER]", "api_token.json", "시계가")  # one line for each thing that happens
 
@@ -22,15 +21,15 @@ class Canaries:
     """The secrets of this run, as runs of twelve characters."""
 
     def __init__(self) -> None:
-        self._runs: set[str] = set()
+        self._runs = Runs()
 
     def add(self, secret: str) -> None:
         """Look out for this one too."""
-        self._runs.update(secret[i : i + RUN] for i in range(max(1, len(secret) - RUN + 1)))
+        self._runs.add([secret[i : i + RUN] for i in range(max(1, len(secret) - RUN + 1))])
 
     def in_text(self, text: str) -> bool:
         """Whether a secret, or a good part of one, stands in the text."""
-        return not self._runs.isdisjoint([text[i : i + RUN] for i in range(len(text) - RUN + 1)])
+        return bool(self._runs.starts_in(text))
 
 
 class OnceFormatter(KSTFormatter):

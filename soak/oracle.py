@@ -78,7 +78,7 @@ class Oracle:
         self.posts: Counter[Key] = Counter()
         self.sent_at: dict[Key, float] = {}
         self._owner: dict[int, Key] = {}  # the broker's own id of an order → intent
-        self._judged: set[int] = set()  # orders that came before the owner's last adopt
+        self._judged: dict[int, int] = {}  # orders that came before the owner's last adopt, and what each had brought
         self._brought: dict[int, tuple[str, int]] = {}  # of each order of ours: symbol and shares, sales negative
 
     def accepted(self, key: Key) -> list[Order]:
@@ -112,17 +112,22 @@ class Oracle:
     def shares(self, adopted: Counter[str]) -> Counter[str]:
         """What is the daemon's own by symbol: what was adopted, and what its orders have brought since; the broker may
         have forgotten some of them."""
-        for order in self.ours():
-            self._brought[order.id] = (order.symbol, order.filled if order.side == "buy" else -order.filled)
+        self._count()
         held = Counter(adopted)
         for number, (symbol, shares) in sorted(self._brought.items()):
-            if number not in self._judged:  # with SELL_SCOPE=account it may sell what was never its own
-                held[symbol] = max(0, held[symbol] + shares)
+            # With SELL_SCOPE=account it may sell what was never its own.
+            held[symbol] = max(0, held[symbol] + shares - self._judged.get(number, 0))
         return held
+
+    def _count(self) -> None:
+        for order in self.orders():
+            if order.id in self._owner:
+                self._brought[order.id] = (order.symbol, order.filled if order.side == "buy" else -order.filled)
 
     def adopted(self, *, new_database: bool) -> None:
         """The owner has taken the broker's state as the truth: what was before is judged."""
-        self._judged = set(self._owner)
+        self._count()
+        self._judged = {number: shares for number, (_, shares) in self._brought.items()}
         self.generation += new_database
 
 

@@ -34,6 +34,7 @@ class TokenChecker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._attempt_at = self._futile_at = self._given_at = self._touched_at = float("-inf")
+        self._unwritten = False  # the last attempt may not be on the daemon's disk
         self._given: set[str] = set()  # marks of all tokens that reached the daemon
         self._newest = ""
         self._ends: datetime | None = None  # of the newest, by the daemon's clock
@@ -71,7 +72,7 @@ class TokenChecker:
     def check_attempt(self, now: float) -> None:
         """A token is asked for."""
         world, spacing = self._world, now - self._attempt_at
-        if not world.forgot_spacing(self._attempt_at):
+        if not (world.forgot_spacing(self._attempt_at) or (self._unwritten and world.restarted_at > self._attempt_at)):
             world.tally.shortest_spacing = min(world.tally.shortest_spacing, spacing)
             if spacing < SPACING - SLACK:
                 world.broken("A7", f"attempts to get a token {spacing:.1f} s apart")
@@ -80,7 +81,7 @@ class TokenChecker:
         if not self._has_reason():
             world.broken("A7", f"a token {(now - self._given_at) / HOUR:.1f} h after the last one, for no reason")
         world.tally.checks["A7"] += 1
-        self._attempt_at = now
+        self._attempt_at, self._unwritten = now, world.database_trouble
 
     def note_answer(self, name: str, request: Request, response: Response, now: float) -> None:
         """What came back, whole."""
