@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +80,7 @@ class Oracle:
         self.sent_at: dict[Key, float] = {}
         self._owner: dict[int, Key] = {}  # the broker's own id of an order → intent
         self._judged: dict[int, int] = {}  # orders that came before the owner's last adopt, and what each had brought
+        self._closed: set[int] = set()  # of these, which nobody follows any more
         self._brought: dict[int, tuple[str, int]] = {}  # of each order of ours: symbol and shares, sales negative
 
     def accepted(self, key: Key) -> list[Order]:
@@ -115,8 +117,8 @@ class Oracle:
         self._count()
         held = Counter(adopted)
         for number, (symbol, shares) in sorted(self._brought.items()):
-            # With SELL_SCOPE=account it may sell what was never its own.
-            held[symbol] = max(0, held[symbol] + shares - self._judged.get(number, 0))
+            if number not in self._closed:  # with SELL_SCOPE=account it may sell what was never its own
+                held[symbol] = max(0, held[symbol] + shares - self._judged.get(number, 0))
         return held
 
     def _count(self) -> None:
@@ -124,10 +126,13 @@ class Oracle:
             if order.id in self._owner:
                 self._brought[order.id] = (order.symbol, order.filled if order.side == "buy" else -order.filled)
 
-    def adopted(self, *, new_database: bool) -> None:
-        """The owner has taken the broker's state as the truth: what was before is judged."""
+    def adopted(self, followed: Collection[int], *, new_database: bool) -> None:
+        """The owner has taken the broker's state as the truth: what was before is judged, and of all that only the
+        intents that are still ``followed`` may bring anything yet."""
         self._count()
         self._judged = {number: shares for number, (_, shares) in self._brought.items()}
+        open_yet = set() if new_database else {(self.generation, number) for number in followed}
+        self._closed = {number for number, key in self._owner.items() if key not in open_yet}
         self.generation += new_database
 
 

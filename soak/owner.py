@@ -54,7 +54,7 @@ class Owner:
             return
         self.adopts = False
         if status == 0:
-            world.oracle.adopted(new_database=broken)
+            world.oracle.adopted([intent.id for intent in world.daemon.trader.live_intents()], new_database=broken)
             held = world.sim.account().holdings if world.sim.count("kis") else {}
             self._adopted = Counter({s: held[s].quantity for s in own if s in held})
             world.tally.sometimes["adopt"] += 1
