@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -280,8 +281,10 @@ def test_G11_a_file_that_is_being_written_gives_one_whole_list_or_the_other(path
     writer.start()
     for text in (OTHER, GOOD) * 10:
         may_begin.release()
-        while stocks.current().symbols != parse_watchlist(text).symbols or not is_whole.is_set():
-            assert stocks.current().symbols in known
+        give_up_at = time.monotonic() + 60
+        while (seen := stocks.current().symbols) != parse_watchlist(text).symbols or not is_whole.is_set():
+            assert seen in known
+            assert time.monotonic() < give_up_at
     writer.join()
 
 
