@@ -39,7 +39,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
     """
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        status = _fill(handle, content, mode, durable=durable)
+        status = fill(handle, content, mode, durable=durable)
         os.replace(beside, path)
     except OSError:
         Path(beside).unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, durable: bool
     return status
 
 
-def _fill(handle: int, content: bytes, mode: int, *, durable: bool) -> os.stat_result:
+def fill(handle: int, content: bytes, mode: int, *, durable: bool) -> os.stat_result:
     """Write all of it and close; what the file is then."""
     try:
         rest = memoryview(content)

@@ -65,10 +65,8 @@ class Ledger:
         disk = disk or Disk()
         self.path = path
         self.fault: str | None = None
-        self.fill_changes = self.intent_changes = (
-            0  # grow with each write that changes what ``fills``, ``intents`` give
-        )
-        self._newest: tuple[int, Intent | None] | None = None  # of all intents, as of so many changes
+        self.fill_changes = 0  # grows with each write that changes what ``fills`` gives
+        self._newest: list[Intent] | None = None  # of all intents, if there is one; None: to be read
         self._lock = threading.Lock()
         try:
             self._db = _open_to_read(path) if read_only else _open(path, disk)
@@ -129,7 +127,7 @@ class Ledger:
                 f"INSERT INTO intents ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
             )
             assert cursor.lastrowid is not None
-            self.intent_changes += 1
+            self._newest = None
             return replace(intent, id=cursor.lastrowid)
 
     def save_intent(self, intent: Intent, now: float) -> None:
@@ -141,7 +139,7 @@ class Ledger:
                 f"UPDATE intents SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
                 [*row.values(), intent.id],
             )
-            self.intent_changes += 1
+            self._newest = None
             more = intent.filled - before[0]
             if more > 0:
                 amount = intent.fill_price * intent.filled - Decimal(before[1]) * before[0]
@@ -165,11 +163,10 @@ class Ledger:
 
     def last_intent(self) -> Intent | None:
         """The newest of all intents; read when one has changed, because status.json asks each minute."""
-        changes = self.intent_changes
-        if self._newest is None or self._newest[0] != changes:
+        if self._newest is None:
             rows = self.read(f"SELECT {', '.join(_INTENT_COLUMNS)} FROM intents ORDER BY id DESC LIMIT 1")
-            self._newest = changes, _intent(rows[0]) if rows else None
-        return self._newest[1]
+            self._newest = [_intent(row) for row in rows]
+        return self._newest[0] if self._newest else None
 
     def fills(self) -> list[Fill]:
         """Every fill, oldest first, with the corrections of ``adopt`` between them."""
@@ -252,7 +249,7 @@ class Ledger:
             except sqlite3.Error as exc:
                 if self._db.in_transaction:
                     self._db.rollback()
-                raise LedgerUnwritable(f"{self.path.name}: {exc}") from exc
+                raise LedgerUnwritable(f"장부를 쓸 수 없음 ({self.path.name}: {exc})") from exc
 
     def read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query. Raises LedgerUnreadable."""
@@ -260,7 +257,7 @@ class Ledger:
             try:
                 return self._db.execute(sql, values).fetchall()
             except sqlite3.Error as exc:
-                raise LedgerUnreadable(f"{self.path.name}: {exc}") from exc
+                raise LedgerUnreadable(f"장부를 읽지 못함 ({self.path.name}: {exc})") from exc
 
 
 _INTENT_COLUMNS = (

@@ -51,7 +51,6 @@ class GridJob(schedule.Job):
     def _schedule_next_run(self) -> None:
         passed, period = max(self._table.now(), self.due) + _MOMENT - self._anchor, self._period
         self.due = self._anchor + (passed // period + 1) * period
-        self._table.earliest = None
 
     @cached_property
     def _period(self) -> float:
@@ -69,7 +68,6 @@ class Timetable(schedule.Scheduler):
         self.now = clock.monotonic
         self._start = self.now()
         self.finished = 0  # jobs so far
-        self.earliest: float | None = None  # the next run of all; None: to be looked for
 
     def every(self, interval: float = 1) -> GridJob:
         """A job on the grid that begins with this table."""
@@ -78,7 +76,6 @@ class Timetable(schedule.Scheduler):
     def after(self, seconds: float, name: str, job: Callable[[], object]) -> None:
         """Run ``job`` once in ``seconds``; takes the place of what was booked under ``name``."""
         self.clear(name)
-        self.earliest = None
 
         def once() -> type[schedule.CancelJob]:
             job()
@@ -91,22 +88,16 @@ class Timetable(schedule.Scheduler):
         for job in self.jobs:
             if name in job.tags:
                 job.due = self.now()
-        self.earliest = None
 
     def seconds_until_next(self) -> float:
         """How long nothing is due."""
-        if self.earliest is None:
-            self.earliest = min((job.due for job in self.jobs), default=_NEVER)
-        return max(0.0, self.earliest - self.now())
+        return max(0.0, min((job.due for job in self.jobs), default=_NEVER) - self.now())
 
     def run_pending(self) -> None:
-        """Run what is due, as `schedule` does it; most turns of the loop find nothing, and they are many."""
-        if self.seconds_until_next() > _MOMENT:
-            return
+        """Run what is due, as `schedule` does it."""
         now = self.now() + _MOMENT
         for job in sorted((job for job in self.jobs if job.due <= now), key=lambda job: job.due):
             self._run_job(job)
-        self.earliest = None
 
 
 def guarded(job: Callable[[], Any], note_failure: Callable[[str], None] = lambda name: None) -> Callable[[], None]:

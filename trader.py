@@ -18,7 +18,7 @@ from errors import AutoStockError, KISError, PriceUnknown, Stopping
 from intents import Intent, State
 from kis_api import KISAPIClient
 from kis_quotes import SOURCE
-from ledger import Ledger, LedgerError, LedgerUnreadable, LedgerUnwritable
+from ledger import Ledger, LedgerError, LedgerUnreadable
 from logs import Repeats
 from market_hours import MarketHours, Session, last_order_time
 from morning.diary import Diary
@@ -143,7 +143,7 @@ class Trader:
         try:
             return (*listed, *self._books().quantities)
         except LedgerUnreadable as exc:
-            self._say("장부", f"장부를 읽지 못함 ({exc}): 시세만 계속합니다")
+            self._say("장부", f"{exc}: 시세만 계속합니다")
             return listed
 
     def read_for_adoption(self) -> dict[str, Position]:
@@ -184,7 +184,7 @@ class Trader:
             if self._guard(job, act):
                 self._note_run(job)
         except LedgerError as exc:
-            self._say_skipped(job, f"장부를 쓸 수 없음 ({exc})")
+            self._say_skipped(job, str(exc))
         self._diary.note_reasons(job, self.why(job))
         self.last_pass_at, self.last_pass = self._clock.now(), job
 
@@ -203,9 +203,6 @@ class Trader:
             self._say_skipped(
                 job, str(exc), marked=alert(Alert.PROTECTION, exc) if isinstance(exc, Protected) else None
             )
-        except LedgerUnwritable as exc:
-            self._say_skipped(job, f"장부를 쓸 수 없음 ({exc})")
-            return False
         except (KISError, LedgerError, PriceUnknown) as exc:
             self._say_skipped(job, str(exc))
             return False

@@ -98,16 +98,20 @@ def find_route(path: str) -> Route | None:
 def read(request: Request) -> tuple[Asked, bool]:
     """What is asked for, and whether there is such a place at all."""
     path = _single(request.path)
-    route = place_at(path)
-    known = find_route(path) is not None
+    found = find_route(path)
+    route = found or _stranger(path)
     asked = Asked(route, path, request.headers.get("tr_id", ""), route.names, _symbols(request, route, path))
-    return asked, known and route.method == request.method
+    return asked, found is not None and route.method == request.method
 
 
 def place_at(path: str) -> Route:
     """The end point at a path, doubled slashes or not; whose it would be where there is none."""
     path = _single(path)
-    return find_route(path) or (_NOWHERE if path.startswith(("/uapi", "/oauth2")) else _OTHER_YAHOO)
+    return find_route(path) or _stranger(path)
+
+
+def _stranger(path: str) -> Route:
+    return _NOWHERE if path.startswith(("/uapi", "/oauth2")) else _OTHER_YAHOO
 
 
 def _single(path: str) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kis_transport import READ_TIMES
+from kis_transport import ORDER_TIMES, READ_TIMES
 from portfolio import Side
 from simulator import Request, Response, routes
 from simulator.books import Side as Way
@@ -224,7 +224,7 @@ class Border:
         world = self._world
         world.note_event(f"{name} {response.status} {response.wire} {len(response.body)}")
         world.tally.calls[name] += 1
-        if response.wire == "drip" and name != "token" and _is_quick(response):
+        if response.wire == "drip" and name != "token" and _is_over_in(response, READ_TIMES.deadline):
             self.tokens.note_drip(request, response, now)
         if response.wire is not None:
             return
@@ -243,12 +243,13 @@ class Border:
 
 def _is_accepted(response: Response) -> bool:
     """Whether the answer to an order arrives whole and names its number; a drip may, if it is quick."""
-    return response.wire in (None, "drip") and re.search(rb'"ODNO":"0*[1-9]', response.body) is not None
+    arrives = response.wire is None or (response.wire == "drip" and _is_over_in(response, ORDER_TIMES.deadline))
+    return arrives and re.search(rb'"ODNO":"0*[1-9]', response.body) is not None
 
 
-def _is_quick(drip: Response) -> bool:
+def _is_over_in(drip: Response, seconds: float) -> bool:
     """Whether a dripping body is over before the daemon's patience."""
-    return (drip.delay or DRIP_SECONDS) * len(drip.body) <= READ_TIMES.deadline
+    return (drip.delay or DRIP_SECONDS) * len(drip.body) <= seconds
 
 
 def _is_the_end(response: Response) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from files import Disk
+from files import Disk, fill
 from soak.outcomes import Crash
 
 
@@ -87,11 +87,4 @@ class SoakDisk(Disk):
 
 
 def _write_in_place(path: Path, content: bytes, mode: int) -> os.stat_result:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-        return os.fstat(handle)
-    finally:
-        os.close(handle)
+    return fill(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), content, mode, durable=False)

@@ -20,6 +20,7 @@ from soak.runner import Job, Summary, draw_plans, run_all
 
 ROOT = Path(__file__).parents[1]
 BATCH = 40  # seeds between two looks at the watch
+HOUR = 3600.0  # seconds
 SHARES = {"core": 0.6, "http": 0.15, "mutants": 0.2}  # of the time; the rest is for the kills
 
 
@@ -34,7 +35,7 @@ def main() -> int:
             _sweep("core", first, minutes * 60 * SHARES["core"]),
             _sweep("http", first + 500_000, minutes * 60 * SHARES["http"]),
             _mutants(first, minutes * 60 * SHARES["mutants"]),
-            subprocess.run([sys.executable, "-m", "soak.processes"], cwd=ROOT, check=False).returncode == 0,
+            _kills(),
         ]
     )
     return 0 if good else 1
@@ -58,6 +59,12 @@ def _mutants(first: int, seconds: float) -> bool:
     catches = [hunt(name, seeds, keep=False) for name in MUTANTS]
     print(table(catches), flush=True)
     return all(catch.caught for catch in catches)
+
+
+def _kills() -> bool:
+    """Real processes, killed at every point."""
+    command = [sys.executable, "-m", "soak.processes"]
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=HOUR).returncode == 0
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ class TokenChecker:
             self._given_again.discard(mark)
         elif mark in self._given_again and SUCCESS in response.body:
             self._given_again.remove(mark)
+            self._doubtful.discard(mark)
             del self._refused[mark]
 
     def note_drip(self, request: Request, response: Response, now: float) -> None:

@@ -18,6 +18,7 @@ from soak.plan import Plan
 from soak.runner import Job, perform
 
 ROOT = Path(__file__).parents[1]
+HOUR = 3600.0  # seconds
 ELSEWHERE = {"PYTHONHASHSEED": "1", "TZ": "Asia/Seoul"}
 
 
@@ -30,7 +31,9 @@ def elsewhere(seed: int, seeds: int, days: int) -> list[str]:
     """What one run of each seed comes to in processes that are set up differently."""
     span = ["--seed", str(seed), "--seeds", str(seeds), "--days", str(days)]
     command = [sys.executable, "-m", "soak.twice", "--once", *span]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **ELSEWHERE}, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **ELSEWHERE}, stdout=subprocess.PIPE, check=True, timeout=HOUR
+    )
     found: list[str] = json.loads(done.stdout)
     return found
 
